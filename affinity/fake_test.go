@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package affinity
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"mllb/features"
+	"mllb/topology"
+)
+
+const fakeCPUs = 8
+
+// fakeTask is a thread of the fake host, with the mask that it would have if
+// mllb did not exist.
+type fakeTask struct {
+	Task
+	want    topology.CPUSet
+	family  int  // and the inode of its cgroup
+	changed bool // its owner changed its mask
+}
+
+// fakeHost is a kernel with threads, forks and masks, and nothing else.
+type fakeHost struct {
+	now     uint64
+	nextTID int32
+	nextFam int
+	tasks   map[int32]*fakeTask
+	online  topology.CPUSet
+	crash   int  // SetAffinity calls until the daemon is killed; negative: never
+	after   bool // the kill comes after the call took effect
+	sets    int
+
+	traced map[int32]bool // ForkSource
+	events []Fork
+	lost   uint64
+	refuse map[int32]error // SetAffinity of these tids fails
+}
+
+// errKilled is what the fake kernel panics with when it kills the daemon.
+var errKilled = errors.New("killed")
+
+func newFakeHost() *fakeHost {
+	h := &fakeHost{now: 1000, nextTID: 100, tasks: make(map[int32]*fakeTask), crash: -1,
+		traced: make(map[int32]bool), refuse: make(map[int32]error)}
+	h.online = h.all()
+	h.tasks[1] = &fakeTask{Task: Task{ID: features.ID{TID: 1, Start: 1}, TGID: 1, Session: 1, Threads: 1, Mask: h.all()}, want: h.all()}
+	return h
+}
+
+func (h *fakeHost) all() topology.CPUSet { return topology.CPUSet{1<<fakeCPUs - 1} }
+
+func (h *fakeHost) sorted() []*fakeTask {
+	var out []*fakeTask
+	for _, tid := range slices.Sorted(maps.Keys(h.tasks)) {
+		if tid != 1 {
+			out = append(out, h.tasks[tid])
+		}
+	}
+	return out
+}
+
+// spawn starts a process of a session of its own.
+func (h *fakeHost) spawn(mask topology.CPUSet) *fakeTask {
+	h.nextFam++
+	t := h.add(&fakeTask{Task: Task{PPID: 1, Mask: mask.Clone()}, want: mask.Clone(), family: h.nextFam})
+	t.TGID, t.Session = t.TID, t.TID
+	return t
+}
+
+func (h *fakeHost) add(t *fakeTask) *fakeTask {
+	h.nextTID++
+	t.ID = features.ID{TID: h.nextTID, Start: h.now}
+	t.Threads = 1
+	h.tasks[t.TID] = t
+	return t
+}
+
+func (h *fakeHost) fork(p *fakeTask, thread, setsid bool) *fakeTask {
+	c := h.add(&fakeTask{Task: Task{PPID: p.TGID, Session: p.Session, TGID: p.TGID, Mask: p.Mask.Clone()},
+		want: p.want.Clone(), family: p.family, changed: p.changed})
+	if thread {
+		c.PPID = p.PPID
+	} else {
+		c.TGID = c.TID
+		if setsid {
+			c.Session = c.TID
+		}
+	}
+	h.count(c.TGID)
+	if h.traced[p.TID] {
+		h.traced[c.TID] = true
+		h.events = append(h.events, Fork{Parent: p.TID, Child: c.ID, TGID: c.TGID})
+	}
+	return c
+}
+
+func (h *fakeHost) count(tgid int32) {
+	var all []*fakeTask
+	for _, t := range h.tasks {
+		if t.TGID == tgid {
+			all = append(all, t)
+		}
+	}
+	for _, t := range all {
+		t.Threads = int32(len(all))
+	}
+}
+
+// exit ends a thread, with its process if it leads one; init adopts orphans.
+func (h *fakeHost) exit(t *fakeTask) {
+	for _, o := range h.sorted() {
+		if o == t || t.TID == t.TGID && o.TGID == t.TGID {
+			delete(h.tasks, o.TID)
+			delete(h.traced, o.TID)
+		}
+	}
+	h.count(t.TGID)
+	if t.TID != t.TGID {
+		return
+	}
+	for _, o := range h.tasks {
+		if o.PPID == t.TGID {
+			o.PPID = 1
+		}
+	}
+}
+
+// exec makes a thread its process's only one, under its leader's id.
+func (h *fakeHost) exec(t *fakeTask) {
+	lead := h.tasks[t.TGID]
+	traced := h.traced[t.TID]
+	for _, o := range h.sorted() {
+		if o.TGID == t.TGID {
+			delete(h.tasks, o.TID)
+			delete(h.traced, o.TID)
+		}
+	}
+	t.ID = lead.ID
+	h.tasks[t.TID] = t
+	if traced {
+		h.traced[t.TID] = true
+	}
+	h.count(t.TGID)
+}
+
+// change is the owner setting a mask.
+func (h *fakeHost) change(family int, mask topology.CPUSet) {
+	for _, t := range h.sorted() {
+		if t.family == family {
+			t.Mask, t.want, t.changed = mask.Clone(), mask.Clone(), true
+		}
+	}
+}
+
+func (h *fakeHost) snapshot(s *features.Snapshot) {
+	s.Reset()
+	s.Time = int64(h.now) * 1e7
+	s.Runqueues = s.Runqueues[:0]
+	for cpu := range fakeCPUs {
+		s.Runqueues = append(s.Runqueues, features.Runqueue{Online: h.online.Has(cpu)})
+	}
+	for _, t := range h.sorted() {
+		i := s.Mask(t.Mask)
+		s.Threads = append(s.Threads, features.Thread{ID: t.ID, TGID: t.TGID, PPID: t.PPID, Session: t.Session,
+			Cgroup: uint64(t.family), Flags: t.Flags, Allowed: i, Owner: i, Hold: -1, Managed: true})
+	}
+}
+
+// check compares every mask with what its owner wants.
+func (h *fakeHost) check() error {
+	for _, t := range h.sorted() {
+		if !t.Mask.Equal(t.want) {
+			return fmt.Errorf("thread %d of process %d (parent %d, session %d, started %d) has {%s}, its owner wants {%s}",
+				t.TID, t.TGID, t.PPID, t.Session, t.Start, t.Mask, t.want)
+		}
+	}
+	return nil
+}
+
+// The Sys of the fake host.
+
+func (h *fakeHost) Now() (uint64, error)             { return h.now, nil }
+func (h *fakeHost) Online() (topology.CPUSet, error) { return h.online, nil }
+func (h *fakeHost) Widest(tgid, tid int32) (topology.CPUSet, error) {
+	return h.all(), nil
+}
+func (h *fakeHost) InCgroup(tgid, tid int32, inode uint64) (bool, error) {
+	return h.tasks[tid] != nil && h.tasks[tid].family == int(inode), nil
+}
+
+func (h *fakeHost) Task(tgid, tid int32) (Task, error) {
+	t := h.tasks[tid]
+	if t == nil || t.TGID != tgid {
+		return Task{}, ErrGone
+	}
+	c := t.Task
+	c.Mask = c.Mask.Clone()
+	return c, nil
+}
+
+func (h *fakeHost) Threads(masks []topology.CPUSet, yield func(tgid, tid int32) bool) error {
+	for _, t := range h.sorted() {
+		if slices.ContainsFunc(masks, t.Mask.SubsetOf) && !yield(t.TGID, t.TID) {
+			break
+		}
+	}
+	return nil
+}
+
+func (h *fakeHost) SetAffinity(tid int32, mask topology.CPUSet) error {
+	h.sets++
+	h.crash--
+	if h.crash == 0 && !h.after {
+		panic(errKilled)
+	}
+	t := h.tasks[tid]
+	switch mask = mask.And(h.all()); {
+	case t == nil:
+		return ErrGone
+	case h.refuse[tid] != nil:
+		return h.refuse[tid]
+	case !mask.Intersects(h.online):
+		return unix.EINVAL
+	}
+	t.Mask = mask
+	if h.crash == 0 {
+		panic(errKilled)
+	}
+	return nil
+}
+
+func (h *fakeHost) Watch(tid int32) (alive func() bool, done func(), err error) {
+	t := h.tasks[tid]
+	if t == nil {
+		return nil, nil, ErrGone
+	}
+	return func() bool { return h.tasks[tid] == t }, func() {}, nil
+}
+
+// The ForkSource of the fake host.
+
+func (h *fakeHost) Track(tid int32) error {
+	if h.tasks[tid] != nil {
+		h.traced[tid] = true
+	}
+	return nil
+}
+func (h *fakeHost) Untrack(tid int32) error { delete(h.traced, tid); return nil }
+func (h *fakeHost) Lost() (uint64, error)   { return h.lost, nil }
+
+// fakeConfig is a root with the one file that is read outside of Sys.
+func fakeConfig(dir string, h *fakeHost) Config {
+	proc := filepath.Join(dir, "proc/sys/kernel/random")
+	err := os.MkdirAll(proc, 0o755)
+	if err == nil {
+		err = os.WriteFile(filepath.Join(proc, "boot_id"), []byte("0a1b-boot\n"), 0o644)
+	}
+	if err != nil {
+		panic(err)
+	}
+	return Config{Root: dir, StateDir: filepath.Join(dir, "state"), Sys: h}
+}
+
+func openFake(t testing.TB, h *fakeHost) (*Enforcer, Config) {
+	t.Helper()
+	cfg := fakeConfig(t.TempDir(), h)
+	e, _, err := Open(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e, cfg
+}
+
+// kill drops an enforcer as SIGKILL does: its files are closed, nothing else.
+func (e *Enforcer) kill() {
+	if e != nil {
+		_ = e.file.unlock()
+	}
+}

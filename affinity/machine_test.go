@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package affinity
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"mllb/features"
+	"mllb/topology"
+)
+
+// machine drives an enforcer and a fake host with whatever rapid thinks of.
+type machine struct {
+	host   *fakeHost
+	cfg    Config
+	e      *Enforcer // nil: killed
+	s      features.Snapshot
+	fresh  bool // s is from after the last Sync of a living enforcer
+	unsent int  // Syncs since the last fork was reported
+}
+
+// TestMachine: whatever threads, owners and the daemon do, and wherever it is
+// killed, in the end every thread has the mask that its owner gave it.
+func TestMachine(t *testing.T) {
+	for name, traced := range map[string]bool{"snapshots": false, "fork tracer": true} {
+		t.Run(name, func(t *testing.T) {
+			rapid.Check(t, func(t *rapid.T) { runMachine(t, traced) })
+		})
+	}
+}
+
+func runMachine(t *rapid.T, traced bool) {
+	dir, err := os.MkdirTemp("", "mllb-machine")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	m := &machine{host: newFakeHost()}
+	m.cfg = fakeConfig(dir, m.host)
+	if traced {
+		m.cfg.Forks = m.host
+	}
+	defer func() { m.e.kill() }()
+	m.host.spawn(m.host.all())
+	m.open(t)
+	t.Repeat(map[string]func(*rapid.T){
+		"spawn":   m.spawn,
+		"fork":    m.fork,
+		"fork2":   m.fork,
+		"exit":    m.exit,
+		"exec":    m.exec,
+		"change":  m.change,
+		"time":    func(t *rapid.T) { m.host.now += uint64(rapid.IntRange(1, 30).Draw(t, "ticks")) },
+		"sync":    m.sync,
+		"hold":    m.hold,
+		"hold2":   m.hold,
+		"release": m.release,
+		"events":  m.deliver,
+		"kill":    m.kill,
+		"end":     m.end,
+		"":        func(t *rapid.T) { m.narrowOnly(t) },
+	})
+	m.end(t)
+}
+
+func (m *machine) pick(t *rapid.T) *fakeTask {
+	all := m.host.sorted()
+	if len(all) == 0 {
+		t.Skip("no threads")
+	}
+	return rapid.SampledFrom(all).Draw(t, "thread")
+}
+
+func owners(t *rapid.T) topology.CPUSet {
+	if rapid.Bool().Draw(t, "all cpus") {
+		return topology.CPUSet{1<<fakeCPUs - 1}
+	}
+	return topology.CPUSet{rapid.SampledFrom([]uint64{0x0f, 0xf0, 0x3c, 0x81, 0x80}).Draw(t, "mask")}
+}
+
+func (m *machine) spawn(t *rapid.T) { m.host.spawn(owners(t)) }
+
+func (m *machine) fork(t *rapid.T) {
+	if len(m.host.tasks) > 40 {
+		t.Skip("enough")
+	}
+	m.host.fork(m.pick(t), rapid.Bool().Draw(t, "thread"), rapid.Bool().Draw(t, "setsid"))
+}
+
+func (m *machine) exit(t *rapid.T) { m.host.exit(m.pick(t)) }
+
+// exec leaves out a thread that inherited a mask and was not seen yet: that it
+// is not its leader, whose mask was narrowed elsewhere, cannot be known.
+func (m *machine) exec(t *rapid.T) {
+	if p := m.pick(t); p.TID != p.TGID && p.Mask.Equal(p.want) {
+		m.host.exec(p)
+	}
+}
+
+func (m *machine) change(t *rapid.T) { m.host.change(m.pick(t).family, owners(t)) }
+
+// guarded runs part of the daemon, which the fake kernel may kill meanwhile.
+func (m *machine) guarded(t *rapid.T, run func()) {
+	if m.e == nil {
+		t.Skip("killed")
+	}
+	if rapid.IntRange(0, 9).Draw(t, "killed") == 0 {
+		m.host.crash = rapid.IntRange(1, 4).Draw(t, "at")
+		m.host.after = rapid.Bool().Draw(t, "after")
+	}
+	defer func() {
+		m.host.crash = -1
+		if r := recover(); r != nil {
+			if r != errKilled {
+				panic(r)
+			}
+			m.e.kill()
+			m.e, m.host.traced, m.host.events = nil, map[int32]bool{}, nil
+		}
+	}()
+	run()
+}
+
+func (m *machine) sync(t *rapid.T) {
+	if m.unsent++; m.unsent > 2 {
+		m.deliver(t)
+	}
+	m.host.now++ // no snapshot is of the very moment of the last plan
+	m.guarded(t, func() {
+		m.host.snapshot(&m.s)
+		if err := m.e.Sync(&m.s); err != nil {
+			t.Fatalf("sync: %v", err)
+		}
+		m.fresh = true
+		m.annotated(t)
+	})
+}
+
+// annotated holds what Sync wrote against the host.
+func (m *machine) annotated(t *rapid.T) {
+	for i := range m.s.Threads {
+		th := &m.s.Threads[i]
+		is := m.host.tasks[th.TID]
+		owner := m.s.Masks[th.Owner]
+		if th.Hold >= 0 && !is.Mask.Equal(topology.NewCPUSet(int(th.Hold))) {
+			t.Fatalf("thread %d is said to be held on %d, its mask is {%s}", th.TID, th.Hold, is.Mask)
+		}
+		if th.Hold >= 0 && !owner.Equal(is.want) {
+			t.Fatalf("thread %d: owner's mask {%s}, want {%s}", th.TID, owner, is.want)
+		}
+	}
+}
+
+func (m *machine) hold(t *rapid.T) {
+	if !m.fresh || len(m.s.Threads) == 0 {
+		t.Skip("no snapshot")
+	}
+	var holds []features.Hold
+	twice := map[int]bool{}
+	for range rapid.IntRange(1, 4).Draw(t, "holds") {
+		i := rapid.IntRange(0, len(m.s.Threads)-1).Draw(t, "of")
+		is := m.host.tasks[m.s.Threads[i].TID]
+		if twice[i] || is != nil && is.changed {
+			continue // whose children are its old mask's and whose its new one's could not be told
+		}
+		twice[i] = true
+		holds = append(holds, features.Hold{Thread: int32(i), CPU: int32(rapid.IntRange(0, 6).Draw(t, "cpu"))})
+	}
+	lease := rapid.SampledFrom([]time.Duration{0, 50 * time.Millisecond, time.Second}).Draw(t, "lease")
+	m.guarded(t, func() {
+		for i, err := range m.e.Apply(&m.s, holds, lease) {
+			if err != nil && !errors.Is(err, ErrCPU) && !errors.Is(err, ErrGone) && !errors.Is(err, ErrChanged) && !errors.Is(err, ErrForeign) {
+				t.Fatalf("hold %v: %v", holds[i], err)
+			}
+		}
+	})
+}
+
+func (m *machine) release(t *rapid.T) {
+	if !m.fresh || len(m.s.Threads) == 0 {
+		t.Skip("no snapshot")
+	}
+	i := int32(rapid.IntRange(0, len(m.s.Threads)-1).Draw(t, "of"))
+	m.guarded(t, func() {
+		if err := m.e.Release(&m.s, []int32{i})[0]; err != nil {
+			t.Fatalf("release: %v", err)
+		}
+	})
+}
+
+func (m *machine) deliver(t *rapid.T) {
+	m.unsent = 0
+	if m.e == nil {
+		return
+	}
+	for _, f := range m.host.events {
+		m.e.Forked(f)
+	}
+	m.host.events = nil
+}
+
+func (m *machine) kill(t *rapid.T) {
+	if m.e == nil {
+		t.Skip("killed")
+	}
+	m.e.kill()
+	m.e, m.fresh, m.host.traced, m.host.events = nil, false, map[int32]bool{}, nil
+}
+
+// narrowOnly: no mask is ever wider than its owner's.
+func (m *machine) narrowOnly(t *rapid.T) {
+	for _, is := range m.host.sorted() {
+		if !is.Mask.SubsetOf(is.want) {
+			t.Fatalf("thread %d has {%s}, its owner allows {%s}", is.TID, is.Mask, is.want)
+		}
+	}
+}
+
+// end ends the daemon, or restores after it was killed, and starts another.
+// Whoever gives the masks back may be killed as well; somebody tries again.
+func (m *machine) end(t *rapid.T) {
+	m.fresh = false
+	if m.e != nil {
+		m.deliver(t)
+		m.guarded(t, func() {
+			if _, err := m.e.Close(); err != nil {
+				t.Fatalf("close: %v", err)
+			}
+			m.closed(t)
+			m.e = nil
+			m.open(t)
+		})
+		if m.e != nil {
+			return
+		}
+	}
+	if rapid.Bool().Draw(t, "killed first") {
+		m.e = m.locked()
+		m.guarded(t, func() { _, _ = m.e.recover() })
+		m.e.kill()
+		m.e = nil
+	}
+	if rapid.Bool().Draw(t, "restore") {
+		if _, err := Restore(m.cfg); err != nil {
+			t.Fatalf("restore: %v", err)
+		}
+		m.closed(t)
+	}
+	m.open(t)
+	m.host.mustBeRestored(t)
+}
+
+// locked is an enforcer that has gone as far as to lock the journal.
+func (m *machine) locked() *Enforcer {
+	e, err := newEnforcer(m.cfg)
+	if err == nil {
+		e.file, err = lockState(e.cfg.StateDir)
+	}
+	if err != nil {
+		panic(err)
+	}
+	return e
+}
+
+func (m *machine) closed(t *rapid.T) {
+	t.Helper()
+	if _, err := os.Lstat(filepath.Join(m.cfg.StateDir, journalName)); !errors.Is(err, fs.ErrNotExist) {
+		t.Fatalf("the journal is still there: %v", err)
+	}
+	m.host.mustBeRestored(t)
+}
+
+func (m *machine) open(t *rapid.T) {
+	var err error
+	if m.e, _, err = Open(m.cfg); err != nil {
+		t.Fatalf("open: %v", err)
+	}
+	m.fresh = false
+}
+
+func (h *fakeHost) mustBeRestored(t *rapid.T) {
+	t.Helper()
+	if err := h.check(); err != nil {
+		t.Fatal(err)
+	}
+}

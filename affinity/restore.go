@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package affinity
+
+import (
+	"errors"
+
+	"mllb/features"
+	"mllb/topology"
+)
+
+// outcome says what became of an attempt to give a mask back.
+type outcome uint8
+
+const (
+	restored  outcome = iota
+	unchanged         // it had its owner's mask
+	ended             // there is no such thread any more
+	notOurs           // it has a mask that mllb did not set
+	failed            // the error says why; it is worth another try
+)
+
+// count adds an outcome to a report.
+func (r *Report) count(o outcome) {
+	*[...]*int{restored: &r.Restored, unchanged: &r.Unchanged, ended: &r.Gone, notOurs: &r.Foreign, failed: &r.Failed}[o]++
+}
+
+// giveBack gives the thread id of process tgid e's owner's mask if its mask is
+// still ours; the thread is e itself or one that inherited e's mask.
+//
+// A thread id can be reused. The watch is opened before the start time is read
+// and asked after the mask is set, so a thread that was alive throughout is
+// the one meant. If it was not, the id was free for a moment, and the kernel
+// hands ids out in turn (kernel/pid.c, idr_alloc_cyclic): a stranger can have
+// got the mask only if all other ids were used up within microseconds. That is
+// seen, counted and said, but cannot be undone: its own mask is not known.
+func (e *Enforcer) giveBack(n *entry, id features.ID, tgid int32, ours func(topology.CPUSet) bool) (outcome, error) {
+	alive, done, err := e.sys.Watch(id.TID)
+	if err != nil {
+		return e.failure(err)
+	}
+	defer done()
+	t, err := e.sys.Task(tgid, id.TID)
+	if err != nil {
+		return e.failure(err)
+	}
+	switch {
+	case t.Start != id.Start, t.Flags&flagExiting != 0:
+		return ended, nil
+	case t.Flags&(features.FlagKthread|features.FlagNoSetAffinity) != 0:
+		return notOurs, nil
+	case !ours(t.Mask) && t.Mask.Equal(n.Owner):
+		return unchanged, nil
+	case !ours(t.Mask):
+		return e.settle(n, &t)
+	}
+	mine, err := e.mech.mine(tgid, id.TID)
+	if err != nil {
+		return e.failure(err)
+	}
+	if !mine {
+		return notOurs, nil
+	}
+	if err := e.mech.widen(&n.record, tgid, id.TID); err != nil {
+		return e.failure(err)
+	}
+	e.strayed(alive, tgid, id)
+	e.stats.Restored++
+	return restored, nil
+}
+
+// settle judges a held thread whose mask is neither ours nor its owner's.
+func (e *Enforcer) settle(n *entry, t *Task) (outcome, error) {
+	if n.ID != t.ID {
+		return notOurs, nil
+	}
+	// A thread that called execve has the mask that it had under its own id.
+	if cpu := single(t.Mask); cpu >= 0 {
+		e.meet()
+		c := kin{ID: t.ID, TGID: t.TGID, PPID: t.PPID, Session: t.Session, CPU: cpu}
+		if was := e.family.executed(c); was != nil {
+			return e.reset(was, t)
+		}
+	}
+	// When the last CPU of a mask goes offline the kernel gives the thread its
+	// cpuset's or every CPU, and forgets what was asked for
+	// (select_fallback_rq, do_set_cpus_allowed in kernel/sched/core.c, 6.12).
+	online, err := e.sys.Online()
+	if err != nil {
+		return e.failure(err)
+	}
+	if !online.Has(int(n.CPU)) && n.Owner.SubsetOf(t.Mask) {
+		return e.reset(n, t)
+	}
+	// If its cpuset lost the CPU, the kernel remembers our mask and would
+	// apply it again should the CPU come back. Asking for every CPU changes
+	// nothing now and undoes that.
+	if n.Full && !t.Mask.Has(int(n.CPU)) {
+		if widest, err := e.sys.Widest(t.TGID, t.TID); err == nil && widest.Equal(t.Mask) {
+			return e.reset(n, t)
+		}
+	}
+	return notOurs, nil
+}
+
+func (e *Enforcer) reset(n *entry, t *Task) (outcome, error) {
+	if err := e.mech.widen(&n.record, t.TGID, t.TID); err != nil {
+		return e.failure(err)
+	}
+	e.stats.Restored++
+	return restored, nil
+}
+
+// failure sorts errors: a thread that ended is none.
+func (e *Enforcer) failure(err error) (outcome, error) {
+	if errors.Is(err, ErrGone) {
+		e.stats.Gone++
+		return ended, nil
+	}
+	e.stats.Failed++
+	return failed, err
+}
+
+// strayed says whether a mask was set on a thread that took over the id.
+func (e *Enforcer) strayed(alive func() bool, tgid int32, id features.ID) bool {
+	if alive() {
+		return false
+	}
+	if t, err := e.sys.Task(tgid, id.TID); err == nil && t.Start != id.Start {
+		e.stats.Strays++
+		e.log.Warn("a thread id was reused while its mask was set: check that thread's affinity", "tid", id.TID)
+	}
+	return true
+}

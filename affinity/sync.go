@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package affinity
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"mllb/features"
+)
+
+// Sync implements scheduler.Enforcer. It costs a bit test for a thread that is
+// not held, and no system call unless a mask is not what it should be. Its
+// error is of the journal or of masks that could not be given back; all else
+// is done by then, and the next Sync tries again.
+func (e *Enforcer) Sync(s *features.Snapshot) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return ErrClosed
+	}
+	e.tick++
+	if len(e.known) == 0 && len(e.past) == 0 {
+		return e.look()
+	}
+	e.findNarrow(s)
+	e.suspects, e.strays, e.expired = e.suspects[:0], e.strays[:0], e.expired[:0]
+	e.scan(s)
+	var errs []error
+	errs = append(errs, e.judge(s)...)
+	errs = append(errs, e.children(s)...)
+	for _, i := range e.expired {
+		t := &s.Threads[i]
+		if o, err := e.release(e.known[t.TID]); o == failed {
+			errs = append(errs, fmt.Errorf("end the lease of thread %d: %w", t.TID, err))
+		} else {
+			t.Hold = -1
+		}
+	}
+	e.prune(s)
+	if err := e.look(); err != nil {
+		errs = append(errs, err)
+	}
+	if err := e.flush(); err != nil {
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// look moves the horizon to the time of the Sync before this one; reading the
+// clock after the snapshot was taken would be too late.
+func (e *Enforcer) look() error {
+	now, err := e.sys.Now()
+	if err != nil {
+		e.family.horizon = 0
+		return err
+	}
+	e.family.horizon, e.looked = e.looked[0], [2]uint64{e.looked[1], now}
+	return nil
+}
+
+// findNarrow marks the masks that children may have inherited.
+func (e *Enforcer) findNarrow(s *features.Snapshot) {
+	e.narrow = e.narrow[:0]
+	for cpu, n := range e.trails {
+		if n == 0 {
+			continue
+		}
+		i := int(e.index(s, int32(cpu)))
+		for i >= len(e.narrow) {
+			e.narrow = append(e.narrow, false)
+		}
+		e.narrow[i] = true
+	}
+	for len(e.narrow) < len(s.Masks) {
+		e.narrow = append(e.narrow, false)
+	}
+}
+
+// index returns the index of the mask of one CPU, without allocating.
+func (e *Enforcer) index(s *features.Snapshot, cpu int32) int32 {
+	e.one.Add(int(cpu))
+	i := s.Mask(e.one)
+	e.one.Remove(int(cpu))
+	return i
+}
+
+func (e *Enforcer) scan(s *features.Snapshot) {
+	for i := range s.Threads {
+		t := &s.Threads[i]
+		if t.Flags&(features.FlagKthread|flagExiting) != 0 {
+			continue // of a held thread, prune takes it that it ended
+		}
+		if e.filter.has(t.TID) {
+			if n := e.known[t.TID]; n != nil && n.Start == t.Start {
+				e.observe(s, int32(i), n)
+				continue
+			}
+		}
+		if e.narrow[t.Allowed] {
+			e.suspects = append(e.suspects, int32(i))
+		}
+	}
+}
+
+// observe takes in what the snapshot says of a known thread.
+func (e *Enforcer) observe(s *features.Snapshot, i int32, n *entry) {
+	n.seen = e.tick
+	t := &s.Threads[i]
+	switch n.state {
+	case foreign, pinned:
+		if n.state == foreign {
+			t.Managed = false
+		}
+		// Another thread of its process may have become it by execve(2).
+		if t.TID == t.TGID && e.narrow[t.Allowed] {
+			e.suspects = append(e.suspects, i)
+		}
+		return
+	case waiting:
+		e.suspects = append(e.suspects, i)
+		return
+	}
+	if n.masks != s || int(n.owner) >= len(s.Masks) || !s.Masks[n.owner].Equal(n.Owner) {
+		n.masks, n.owner, n.set = s, s.Mask(n.Owner), e.index(s, n.CPU)
+	} else if int(n.set) >= len(s.Masks) || !s.Masks[n.set].Has(int(n.CPU)) {
+		n.set = e.index(s, n.CPU)
+	}
+	t.Owner, t.Hold = n.owner, n.CPU
+	switch {
+	case s.Time <= n.at: // taken before the hold
+	case t.Allowed != n.set:
+		e.strays = append(e.strays, i)
+	case n.until > 0 && s.Time >= n.until:
+		e.expired = append(e.expired, i)
+	}
+}
+
+// meet gathers the family, once a tick.
+func (e *Enforcer) meet() {
+	if e.met == e.tick {
+		return
+	}
+	e.met = e.tick
+	e.family.reset()
+	for _, n := range e.known {
+		if n.state == held {
+			e.family.add(n)
+		}
+	}
+	for _, n := range e.past {
+		e.family.add(n)
+	}
+}
+
+// judge looks into held threads that do not have the mask that was set. The
+// kernel is asked again: the snapshot is a moment old.
+func (e *Enforcer) judge(s *features.Snapshot) []error {
+	var errs []error
+	for _, i := range e.strays {
+		t := &s.Threads[i]
+		n := e.known[t.TID]
+		now, err := e.sys.Task(n.TGID, n.TID)
+		if err == nil && now.Start == n.Start && n.ours(now.Mask) {
+			continue // held after all
+		}
+		switch o, err := e.giveBack(n, n.ID, n.TGID, n.ours); o {
+		case failed:
+			errs = append(errs, fmt.Errorf("give back thread %d: %w", n.TID, err))
+		case notOurs:
+			e.backOff(s, t, n)
+		default:
+			t.Hold = -1
+			e.retire(n)
+		}
+	}
+	return errs
+}
+
+// backOff leaves a thread to its owner for as long as it lives.
+func (e *Enforcer) backOff(s *features.Snapshot, t *features.Thread, n *entry) {
+	e.retire(n)
+	e.stats.BackOffs++
+	e.log.Info("its owner changed its mask: left alone", "tid", n.TID, "held", n.CPU)
+	e.learn(&entry{record: record{ID: n.ID, TGID: n.TGID}, state: foreign, seen: e.tick})
+	if s != nil {
+		t.Managed, t.Hold, t.Owner = false, -1, t.Allowed
+	}
+}
+
+// Release gives the threads their owner's mask back. A thread that is not
+// held, or that its owner took over, is no error.
+func (e *Enforcer) Release(s *features.Snapshot, threads []int32) []error {
+	errs := make([]error, len(threads))
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for i, at := range threads {
+		t := &s.Threads[at]
+		n := e.known[t.TID]
+		if n == nil || n.ID != t.ID || n.state != held {
+			continue
+		}
+		if o, err := e.release(n); o == failed {
+			errs[i] = fmt.Errorf("release thread %d: %w", t.TID, err)
+		}
+	}
+	if err := e.flush(); err != nil {
+		e.log.Warn("threads that were released stay in the journal", "err", err)
+	}
+	return errs
+}
+
+// release ends one hold.
+func (e *Enforcer) release(n *entry) (outcome, error) {
+	o, err := e.giveBack(n, n.ID, n.TGID, n.ours)
+	switch o {
+	case failed:
+		return o, err
+	case notOurs:
+		e.backOff(nil, nil, n)
+	default:
+		e.retire(n)
+	}
+	return o, nil
+}
+
+// forgetDead forgets a known thread that has ended.
+func (e *Enforcer) forgetDead(n *entry) {
+	if n.state == held {
+		e.retire(n)
+	} else {
+		e.unlearn(n)
+	}
+}
+
+// prune forgets what ended, after its children have been seen to.
+func (e *Enforcer) prune(s *features.Snapshot) {
+	for _, n := range e.known {
+		if n.seen != e.tick && !(n.state == held && s.Time <= n.at) {
+			e.forgetDead(n)
+			continue
+		}
+		if len(n.trail) > 1 && e.tick-n.moved > pastTicks {
+			e.unfollow(n, 1)
+		}
+	}
+	drop := 0
+	for drop < len(e.past) && e.tick-e.past[drop].seen > pastTicks {
+		e.forget(e.past[drop])
+		drop++
+	}
+	e.past = slices.Delete(e.past, 0, drop)
+	if len(e.known) == 0 || e.tick&63 == 0 {
+		e.filter = filter{}
+		for tid := range e.known {
+			e.filter.add(tid)
+		}
+	}
+}
+
+// forget ends a thread's time as a relative. The journal hears of it unless
+// the thread is held anew, or was never in it.
+func (e *Enforcer) forget(n *entry) {
+	e.unfollow(n, 0)
+	latest := e.gone[n.TID] == n
+	if latest {
+		delete(e.gone, n.TID)
+	}
+	if h := e.known[n.TID]; latest && !n.child && (h == nil || h.ID != n.ID || h.state != held) {
+		e.line(&n.record, opForgotten)
+	}
+}

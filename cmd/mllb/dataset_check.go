@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"mllb/dataset"
+	"mllb/features"
+	"mllb/scheduler"
+)
+
+type datasetCheckCmd struct {
+	Files     []string `arg:"" name:"file" help:"Datasets."`
+	Max       int      `default:"10" help:"How many disagreements to print; the rest are counted (${default})."`
+	Tolerance float64  `default:"0.001" help:"The share that may disagree on kernels after 6.12, whose rule differs (${default}). Up to 6.12 none may."`
+	JSON      bool     `name:"json" help:"Print the counts as JSON, and no single disagreement."`
+}
+
+// Run replays policy cfs. A disagreement that should not be is an error.
+func (c *datasetCheckCmd) Run(ctx context.Context, out output) error {
+	if !(c.Tolerance >= 0 && c.Tolerance <= 1) {
+		return usagef("dataset check: --tolerance %g is not between 0 and 1", c.Tolerance)
+	}
+	if c.Max < 0 {
+		return usagef("dataset check: --max %d is less than 0", c.Max)
+	}
+	records, most := out.stdout, c.Max
+	if c.JSON {
+		records, most = io.Discard, 0
+	}
+	rule := scheduler.CFS{}
+	v, err := dataset.Check(ctx, records, func(d *features.Decision) bool { return rule.Decide(d).Migrate }, most, c.Files...)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		enc := json.NewEncoder(out.stdout)
+		enc.SetIndent("", "  ")
+		err = enc.Encode(v)
+	} else {
+		err = drawVerdict(out.stdout, v, c.Max)
+	}
+	return errors.Join(err, c.judge(v))
+}
+
+func drawVerdict(w io.Writer, v *dataset.Verdict, printed int) error {
+	var all int64
+	for _, c := range v.Classes {
+		all += c.Count
+	}
+	if more := all - int64(printed); more > 0 {
+		fmt.Fprintf(w, "and %d more\n", more)
+	}
+	for _, c := range v.Classes {
+		fmt.Fprintf(w, "%8d  %s\n", c.Count, c.Name)
+	}
+	for _, k := range v.Kernels {
+		fmt.Fprintf(w, "kernel %s: %d of %d usable records agree (%.3f %%)\n", k.Kernel, k.Usable-k.Disagree, k.Usable,
+			100*float64(k.Usable-k.Disagree)/float64(k.Usable))
+	}
+	_, err := fmt.Fprintf(w, "%d records\n", v.Rows)
+	return err
+}
+
+// judge says which kernel disagrees more than it may.
+func (c *datasetCheckCmd) judge(v *dataset.Verdict) error {
+	for _, k := range v.Kernels {
+		allowed := 0.0
+		if newer(k.Kernel) {
+			allowed = c.Tolerance
+		}
+		if float64(k.Disagree) > allowed*float64(k.Usable) {
+			return fmt.Errorf("dataset check: %d of %d usable records of kernel %s disagree with policy cfs", k.Disagree, k.Usable, k.Kernel)
+		}
+	}
+	return nil
+}
+
+// newer reports whether a kernel release is after 6.12, whose rule policy cfs
+// is. One that names no version is held to the rule.
+func newer(release string) bool {
+	var major, minor int
+	if n, _ := fmt.Sscanf(release, "%d.%d", &major, &minor); n != 2 {
+		return false
+	}
+	return major > 6 || major == 6 && minor > 12
+}

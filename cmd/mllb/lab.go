@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"mllb/lab"
+)
+
+// labCmd is the virtual host.
+type labCmd struct {
+	Run   labRunCmd   `cmd:"" help:"Run a command in a virtual host of any shape, on a stock kernel."`
+	Shell labShellCmd `cmd:"" help:"Open a prompt in such a host."`
+	Fetch labFetchCmd `cmd:"" help:"Get kernels from Debian's packages, without installing them."`
+	Test  labTestCmd  `cmd:"" help:"Run this module's tests that need a kernel, on real kernels."`
+}
+
+// labFlags describe a guest.
+type labFlags struct {
+	Topology string   `default:"2x4x2" help:"Shape of the guest: SOCKETSxCORESxTHREADS or SOCKETSxCACHESxCORESxTHREADS. Each socket is a NUMA node."`
+	Memory   int      `placeholder:"MIB" help:"Memory of the guest in MiB, spread over the nodes. Default: 1024 a node."`
+	Accel    string   `default:"auto" enum:"auto,kvm,tcg" help:"KVM, emulation, or KVM where a probe guest boots with it."`
+	Threads  string   `default:"single" enum:"single,multi" help:"Emulate all CPUs in one host thread (never seen to fail) or in one each (faster, now and then a guest oopses)."`
+	ICount   bool     `name:"icount" help:"Let the guest's clock count instructions: one is a nanosecond. Implies emulation with --threads single."`
+	CgroupV1 bool     `name:"cgroup-v1" help:"Mount the v1 cpuset hierarchy instead of v2. Debian's 6.12 and 7.2 have no v1 cpuset: use your own kernel."`
+	Append   string   `placeholder:"PARAMS" help:"More kernel parameters."`
+	Copy     []string `sep:"none" placeholder:"FILE[:DEST]" help:"Put a file or directory in the guest, programs with their libraries. Default: programs to /bin, others to /root. Repeatable."`
+	Cache    string   `placeholder:"DIR" help:"Where kernels and built programs are kept. Default: mllb in the user's cache directory."`
+	Tries    int      `default:"3" help:"Guests to start, one after the other, if one dies by an oops or hangs."`
+}
+
+// kernelFlag is apart because lab test has its own.
+type kernelFlag struct {
+	Kernel string `default:"6.12" placeholder:"6.12|7.2|PATH" help:"A kernel that lab fetch has got, or a bzImage. Default: 6.12."`
+}
+
+// labError is a failure of the lab, not of what ran in it.
+type labError struct{ error }
+
+func (e labError) Unwrap() error { return e.error }
+
+// ExitCode keeps the lab's own failures apart from the command's.
+func (e labError) ExitCode() int { return lab.ExitLabFailed }
+
+// labFailed gives an error of the lab its exit status; those of the guest and
+// of the command carry their own, and so does a Ctrl-C.
+func labFailed(ctx context.Context, err error) error {
+	var command *lab.ExitError
+	var guest *lab.GuestError
+	var usage usageError
+	switch {
+	case err == nil, errors.As(err, &command), errors.As(err, &guest), errors.As(err, &usage):
+		return err
+	case ctx.Err() != nil:
+		return interrupted{err}
+	}
+	return labError{err}
+}
+
+// interrupted is a run that a signal ended.
+type interrupted struct{ error }
+
+func (interrupted) ExitCode() int { return 130 } // as sh(1) has it for SIGINT
+
+// notice prints progress on stderr.
+func notice(out output) func(string) {
+	return func(s string) { fmt.Fprintf(out.stderr, "mllb lab: %s\n", s) }
+}
+
+func (f labFlags) cacheDir() (string, error) {
+	if f.Cache != "" {
+		return filepath.Abs(f.Cache)
+	}
+	return lab.CacheDir()
+}
+
+// guest makes a configuration of the flags, the kernel and the programs.
+func (f labFlags) guest(ctx context.Context, out output, kernel string) (lab.Config, error) {
+	cfg, err := f.config(out)
+	if err == nil {
+		err = f.kernel(ctx, &cfg, kernel)
+	}
+	if err == nil {
+		err = f.programs(ctx, &cfg)
+	}
+	return cfg, err
+}
+
+// config turns the flags into a guest's configuration, but for its kernel and
+// programs.
+func (f labFlags) config(out output) (lab.Config, error) {
+	shape, err := lab.ParseShape(f.Topology)
+	if err != nil {
+		return lab.Config{}, usageError{err}
+	}
+	if f.Memory < 0 || f.Memory > 0 && f.Memory < 128*shape.Sockets {
+		return lab.Config{}, usagef("--memory %d: a node needs at least 128 MiB", f.Memory)
+	}
+	if f.Tries < 1 {
+		return lab.Config{}, usagef("--tries %d: want at least 1", f.Tries)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return lab.Config{}, fmt.Errorf("find this program: %w", err)
+	}
+	cfg := lab.Config{
+		Shape: shape, Init: self, MemoryMiB: f.Memory, Params: f.Append, CgroupV1: f.CgroupV1,
+		Single: f.Threads == "single", ICount: f.ICount, Tries: f.Tries,
+		Stdout: out.stdout, Stderr: out.stderr, Notice: notice(out),
+	}
+	for _, arg := range f.Copy {
+		file, err := lab.ParseCopy(arg)
+		if err != nil {
+			return cfg, usageError{err}
+		}
+		cfg.Files = append(cfg.Files, file)
+	}
+	return cfg, nil
+}
+
+// programs puts in the guest what the host has of the usual programs. That
+// one is missing is said, and matters only to a command that needs it.
+func (f labFlags) programs(ctx context.Context, cfg *lab.Config) error {
+	cache, err := f.cacheDir()
+	if err != nil {
+		return err
+	}
+	mllbd, err := lab.Tool(ctx, cache, "mllbd")
+	if err != nil {
+		cfg.Notice("without mllbd: " + err.Error())
+	} else {
+		cfg.Files = append(cfg.Files, lab.File{Host: mllbd, Guest: "/bin/mllbd"})
+	}
+	stress, err := lab.Optional("stress-ng")
+	cfg.Files = append(cfg.Files, stress...)
+	return err
+}
+
+// kernel finds the kernel and settles the accelerator, which needs one.
+func (f labFlags) kernel(ctx context.Context, cfg *lab.Config, name string) error {
+	cache, err := f.cacheDir()
+	if err != nil {
+		return err
+	}
+	if cfg.Kernel, err = lab.FindKernel(cache, name); err != nil {
+		return err
+	}
+	cfg.Accel, err = lab.ResolveAccel(ctx, lab.Accel(f.Accel), cache, *cfg)
+	return err
+}
+
+type labRunCmd struct {
+	labFlags
+	kernelFlag
+	Out     string        `placeholder:"DIR" help:"Bring back what the command leaves in /out."`
+	Console string        `placeholder:"FILE" help:"Keep the kernel's console."`
+	Env     []string      `sep:"none" placeholder:"KEY=VALUE" help:"Set in the command's environment. Repeatable."`
+	Timeout time.Duration `default:"10m" help:"Limit for the guest as a whole, by the host's clock; 0 is none."`
+	Command []string      `arg:"" passthrough:"" name:"cmd" help:"What to run, as root."`
+}
+
+// Help documents what flags cannot.
+func (labRunCmd) Help() string {
+	return `The guest holds busybox, mllb, mllbd and, if this host has it, stress-ng.
+When the command ends, so does whatever it left running.
+
+Exit status: the command's own, or
+  123  the guest's kernel oopsed, panicked or hung, in every try
+  124  --timeout ran out
+  125  the lab failed before or beside the command
+  126  the command cannot be executed in the guest
+  127  the command was not found in the guest
+  128+N  signal N ended the command`
+}
+
+// Run runs the command and returns its status as an error.
+func (c *labRunCmd) Run(ctx context.Context, out output) error {
+	return labFailed(ctx, c.run(ctx, out))
+}
+
+func (c *labRunCmd) run(ctx context.Context, out output) error {
+	args := c.Command
+	if len(args) > 0 && args[0] == "--" {
+		args = args[1:]
+	}
+	if len(args) == 0 {
+		return usagef("lab run: no command: mllb lab run [flags] -- CMD ARGS")
+	}
+	if c.Timeout < 0 {
+		return usagef("--timeout %v: want 0 or more", c.Timeout)
+	}
+	cfg, err := c.guest(ctx, out, c.Kernel)
+	if err != nil {
+		return err
+	}
+	cfg.Args, cfg.Env, cfg.OutDir, cfg.Timeout = args, c.Env, c.Out, c.Timeout
+	if c.Console != "" {
+		f, err := os.Create(c.Console)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		cfg.Console = f
+	}
+	return runGuest(ctx, cfg)
+}
+
+// runGuest says what is booted before and what was noticed after.
+func runGuest(ctx context.Context, cfg lab.Config) error {
+	cfg.Notice(fmt.Sprintf("booting %s, %s, %s", cfg.Kernel, cfg.Shape, cfg.Accel))
+	res, err := lab.Run(ctx, cfg)
+	var died *lab.GuestError
+	if errors.As(err, &died) {
+		cfg.Notice("the end of the guest's console:\n" + died.ConsoleTail())
+	}
+	if n := len(res.Warnings); n > 0 {
+		cfg.Notice(fmt.Sprintf("the guest's kernel warned %d times, first: %s", n, res.Warnings[0]))
+	}
+	if n := len(res.Stalls); n > 0 {
+		cfg.Notice(fmt.Sprintf("the guest's kernel saw %d stalls, first: %s", n, res.Stalls[0]))
+	}
+	if res.Skipped > 0 {
+		cfg.Notice(fmt.Sprintf("%d entries of /out are neither files nor directories and stayed behind", res.Skipped))
+	}
+	if cfg.OutDir != "" && err == nil {
+		cfg.Notice(fmt.Sprintf("%d files in %s", res.Files, cfg.OutDir))
+	}
+	return err
+}
+
+type labFetchCmd struct {
+	Series []string `arg:"" optional:"" placeholder:"6.12|7.2" help:"Kernel series. Default: all."`
+	Cache  string   `placeholder:"DIR" help:"Where to keep them. Default: mllb in the user's cache directory."`
+}
+
+// Run fetches each series and prints a line for it.
+func (c *labFetchCmd) Run(ctx context.Context, out output) error {
+	cache, err := labFlags{Cache: c.Cache}.cacheDir()
+	if err != nil {
+		return labFailed(ctx, err)
+	}
+	if len(c.Series) == 0 {
+		c.Series = lab.Series()
+	}
+	for _, series := range c.Series {
+		k, err := lab.Fetch(ctx, cache, series, notice(out))
+		if err != nil {
+			return labFailed(ctx, err)
+		}
+		if _, err := fmt.Fprintf(out.stdout, "%s\t%s\t%s %s\t%s\n", k.Series, k.Release, k.Package, k.Version, k.Path); err != nil {
+			return err
+		}
+	}
+	return nil
+}

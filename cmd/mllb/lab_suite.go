@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"mllb/lab"
+)
+
+type labTestCmd struct {
+	labFlags
+	Kernel  []string      `placeholder:"6.12|7.2|PATH" help:"Kernels to test on. Repeatable. Default: 6.12 and 7.2."`
+	Fetch   bool          `help:"Get kernels that are not there yet."`
+	Short   bool          `help:"Run the tests with -test.short."`
+	Match   string        `placeholder:"REGEX" help:"Run only the tests that match."`
+	Names   bool          `help:"Print the name of every test, not only of those that did not pass."`
+	Logs    string        `placeholder:"DIR" help:"Where full outputs go. Default: logs in the cache."`
+	Timeout time.Duration `default:"20m" help:"Limit for one package on one kernel."`
+	Package []string      `arg:"" optional:"" help:"Packages, as features/bpf. Default: those whose tests need a kernel."`
+}
+
+// errTestsFailed is said after the table that shows them.
+var errTestsFailed = errors.New("tests failed")
+
+// Run builds the tests, runs them in guests and counts.
+func (c *labTestCmd) Run(ctx context.Context, out output) error {
+	err := c.run(ctx, out)
+	if errors.Is(err, errTestsFailed) {
+		return err
+	}
+	return labFailed(ctx, err)
+}
+
+func (c *labTestCmd) run(ctx context.Context, out output) error {
+	root, err := lab.ModuleRoot(ctx)
+	if err != nil {
+		return err
+	}
+	cache, err := c.cacheDir()
+	if err != nil {
+		return err
+	}
+	cfg, err := c.config(out)
+	if err != nil {
+		return err
+	}
+	kernels, err := c.kernels(ctx, cache, &cfg)
+	if err != nil {
+		return err
+	}
+	if err := c.programs(ctx, &cfg); err != nil {
+		return err
+	}
+	if c.Logs == "" {
+		c.Logs = filepath.Join(cache, "logs")
+	}
+	if len(c.Package) == 0 {
+		c.Package = lab.KernelPackages
+	}
+	cfg.Timeout = c.Timeout
+	suite := lab.Suite{
+		Root: root, Cache: cache, Packages: c.Package, Kernels: kernels, Guest: cfg, Tries: c.Tries,
+		Short: c.Short, Run: c.Match, Logs: c.Logs,
+		Report: func(p lab.Package) { c.report(out.stdout, p) },
+	}
+	all, err := suite.All(ctx)
+	if err != nil {
+		return err
+	}
+	return summary(out.stdout, kernels, all)
+}
+
+// kernels finds or fetches them.
+func (c *labTestCmd) kernels(ctx context.Context, cache string, cfg *lab.Config) ([]lab.Kernel, error) {
+	if len(c.Kernel) == 0 {
+		c.Kernel = lab.Series()
+	}
+	var all []lab.Kernel
+	for _, name := range c.Kernel {
+		err := c.labFlags.kernel(ctx, cfg, name)
+		if errors.Is(err, lab.ErrNoKernel) && c.Fetch {
+			if _, err := lab.Fetch(ctx, cache, name, cfg.Notice); err != nil {
+				return nil, err
+			}
+			err = c.labFlags.kernel(ctx, cfg, name)
+		}
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, cfg.Kernel)
+	}
+	return all, nil
+}
+
+// report prints one package on one kernel.
+func (c *labTestCmd) report(w io.Writer, p lab.Package) {
+	verdict := "ok  "
+	if p.Err != nil {
+		verdict = "FAIL"
+	}
+	fmt.Fprintf(w, "%s %s %s: %d passed, %d skipped, %d failed (%d s)", verdict, p.Kernel, p.Package,
+		p.Count("PASS"), p.Count("SKIP"), p.Count("FAIL"), int(p.Wall.Seconds()))
+	if p.Guests > 1 {
+		fmt.Fprintf(w, ", %d guests died before", p.Guests-1)
+	}
+	if p.Stalls > 0 {
+		fmt.Fprintf(w, ", %d stalls", p.Stalls)
+	}
+	fmt.Fprintln(w)
+	for _, t := range p.Tests {
+		if t.Verdict != "PASS" || c.Names {
+			fmt.Fprintf(w, "     %s %s\n", t.Verdict, t.Name)
+		}
+		for _, line := range t.Log {
+			fmt.Fprintf(w, "          %.300s\n", line)
+		}
+	}
+	if p.Err == nil {
+		return
+	}
+	fmt.Fprintf(w, "     %v\n", p.Err)
+	var failed *lab.ExitError
+	if p.Count("FAIL") == 0 || !errors.As(p.Err, &failed) || failed.Status != 1 { // not, or not only, a test's verdict
+		fmt.Fprintf(w, "     | %s\n", strings.Join(p.Tail, "\n     | "))
+	}
+	var died *lab.GuestError
+	if errors.As(p.Err, &died) {
+		fmt.Fprintf(w, "     its console:\n%s\n", died.ConsoleTail())
+	}
+}
+
+// summary prints a line for each kernel. A kernel on which nothing passed has
+// proved nothing: that is a failure too.
+func summary(w io.Writer, kernels []lab.Kernel, all []lab.Package) error {
+	failed := false
+	for _, k := range kernels {
+		pass, skip, fail, died := 0, 0, 0, 0
+		for _, p := range all {
+			if p.Kernel != k.Release {
+				continue
+			}
+			pass, skip, fail, died = pass+p.Count("PASS"), skip+p.Count("SKIP"), fail+p.Count("FAIL"), died+p.Guests-1
+			failed = failed || p.Err != nil
+		}
+		fmt.Fprintf(w, "%s: %d passed, %d skipped, %d failed; guests restarted after an oops or a hang: %d\n",
+			k.Release, pass, skip, fail, died)
+		failed = failed || pass == 0
+	}
+	if failed {
+		return errTestsFailed
+	}
+	return nil
+}

@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// The tests in e2e_*_test.go run mllbd on this machine's kernel. It manages
+// only loads that the tests start: the command after --, or a cgroup of theirs.
+
+// needCPUs skips a test on a machine with fewer CPUs, or where masks cannot be
+// set.
+func needCPUs(t *testing.T, n int) {
+	t.Helper()
+	if runtime.NumCPU() < n {
+		t.Skipf("needs %d CPUs, there are %d", n, runtime.NumCPU())
+	}
+	if _, err := probeAffinity("/"); err != nil {
+		t.Skip(err)
+	}
+}
+
+// daemonProc is a running mllbd.
+type daemonProc struct {
+	*exec.Cmd
+	t      *testing.T
+	state  string
+	stdout *bufio.Reader
+	stderr bytes.Buffer
+}
+
+// defaultSignals has children of this process start with the default action
+// for the signals that end mllbd, also where the tests run under nohup(1) or in
+// the background of a shell, which ignore some of them: a signal that is caught
+// is reset by execve(2), one that is ignored is not.
+var defaultSignals = sync.OnceFunc(func() {
+	signal.Notify(make(chan os.Signal, 1), unix.SIGHUP, unix.SIGINT, unix.SIGQUIT)
+})
+
+// startDaemon starts `mllbd run` with a state directory of the test's own.
+func startDaemon(t *testing.T, state string, args ...string) *daemonProc {
+	t.Helper()
+	defaultSignals()
+	d := &daemonProc{t: t, state: state}
+	d.Cmd = exec.Command("mllbd", append([]string{"run", "--state-dir", state}, args...)...)
+	d.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	d.Stderr = &d.stderr
+	out, err := d.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.stdout = bufio.NewReader(out)
+	if err := d.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = syscall.Kill(-d.Process.Pid, syscall.SIGKILL) })
+	return d
+}
+
+// expect waits for a line of the command's output.
+func (d *daemonProc) expect(line string) {
+	d.t.Helper()
+	for {
+		got, err := d.stdout.ReadString('\n')
+		if err != nil {
+			_ = d.Wait()
+			d.t.Fatalf("waiting for %q: %v\n%s", line, err, d.stderr.String())
+		}
+		if strings.TrimSpace(got) == line {
+			return
+		}
+	}
+}
+
+// end waits for mllbd to end by itself, with success.
+func (d *daemonProc) end() {
+	d.t.Helper()
+	_, _ = io.Copy(io.Discard, d.stdout)
+	if err := d.Wait(); err != nil {
+		d.t.Errorf("mllbd: %v\n%s", err, d.stderr.String())
+	}
+	if s := d.stderr.String(); strings.Contains(s, "level=ERROR") || strings.Contains(s, "level=WARN") {
+		d.t.Errorf("mllbd complained:\n%s", s)
+	}
+}
+
+// spread counts, with its own eyes, the processes of a load on each of two
+// CPUs. It reads little, for a busy reader is a load itself.
+func spread(load map[int]bool) (on [2]int) {
+	for pid := range load {
+		if st, err := readStat(pid); err == nil && st.cpu < 2 {
+			on[st.cpu]++
+		}
+	}
+	return on
+}
+
+// busyTime returns how long the CPUs were busy, and how much of it was spent
+// on the load, in clock ticks: fields of proc_stat(5) and proc_pid_stat(5).
+func busyTime(load map[int]bool) (all, ours int) {
+	b, _ := os.ReadFile("/proc/stat")
+	line, _, _ := bytes.Cut(b, []byte("\n"))
+	for i, f := range bytes.Fields(line) {
+		if n, err := strconv.Atoi(string(f)); err == nil && i != 4 && i != 5 && i < 8 { // neither idle nor iowait
+			all += n
+		}
+	}
+	for pid := range load {
+		if st, err := readStat(pid); err == nil {
+			ours += st.ticks
+		}
+	}
+	return all, ours
+}
+
+// busy returns the busy processes below pid.
+func busy(pid int) map[int]bool {
+	found := make(map[int]bool)
+	for _, p := range descendants(pid) {
+		if st, err := readStat(p); err == nil && st.comm == "yes" {
+			found[p] = true
+		}
+	}
+	return found
+}
+
+// watch waits a second, samples the load ten times a second, and returns what
+// share of the busy time others had: mllbd balances the machine, and what
+// others do is evened out with the load.
+func watch(load map[int]bool, n int) (samples [][2]int, others float64) {
+	time.Sleep(time.Second)
+	all, ours := busyTime(load)
+	ticker := time.NewTicker(100 * time.Millisecond)
+	defer ticker.Stop()
+	for ; len(samples) < n; <-ticker.C {
+		samples = append(samples, spread(load))
+	}
+	allNow, oursNow := busyTime(load)
+	return samples, 1 - float64(oursNow-ours)/float64(max(1, allNow-all))
+}
+
+// TestOwnSpreads is the main job: 16 busy processes, of which those on CPU 0
+// end after 3 s; within 1 s the rest are spread evenly and stay so.
+func TestOwnSpreads(t *testing.T) {
+	needCPUs(t, 2)
+	if runtime.NumCPU() > 2 {
+		t.Skip("made for 2 CPUs")
+	}
+	n := 50
+	if testing.Short() {
+		n = 20
+	}
+	for _, tt := range []struct {
+		policy string
+		want   string
+		good   func(ours [2]int) bool
+	}{
+		{"mlp", "spread evenly", func(ours [2]int) bool { return max(ours[0]-ours[1], ours[1]-ours[0]) <= 1 }},
+		{"never", "left on CPU 1", func(ours [2]int) bool { return ours[0] == 0 }},
+	} {
+		t.Run(tt.policy, func(t *testing.T) {
+			d := startDaemon(t, t.TempDir(), "--mode", "own", "--policy", tt.policy, "--", "crowd", "16", "3", "60")
+			d.expect("thinned")
+			load := busy(d.Process.Pid)
+			if len(load) < 3 || len(load) > 13 {
+				t.Skipf("others crowd this machine: %d of 16 processes are left", len(load))
+			}
+			samples, others := watch(load, n)
+			_ = d.Process.Signal(unix.SIGTERM)
+			_ = d.Wait()
+			if others > 0.2 {
+				t.Skipf("others are busy on this machine: %.0f %% of the CPU time was theirs", 100*others)
+			}
+			good := 0
+			for _, ours := range samples {
+				if tt.good(ours) {
+					good++
+				}
+			}
+			t.Logf("%d processes: %s in %d of %d samples: %v\n%s", len(load), tt.want, good, len(samples), samples, d.stderr.String())
+			if good*100 < 95*len(samples) {
+				t.Errorf("%s in %d of %d samples, want 95 %%", tt.want, good, len(samples))
+			}
+		})
+	}
+}
+
+// watchMasks samples the masks of a load until d ends and calls seen for each
+// that is not the whole.
+func watchMasks(d *daemonProc, whole string, seen func(tid int, mask string)) {
+	done := make(chan struct{})
+	go func() { d.end(); close(done) }()
+	for {
+		select {
+		case <-done:
+			return
+		default:
+		}
+		for tid, mask := range masks(descendants(d.Process.Pid)) {
+			if mask != whole {
+				seen(tid, mask)
+			}
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+func TestObserveChangesNothing(t *testing.T) {
+	needCPUs(t, 2)
+	d := startDaemon(t, t.TempDir(), "--mode", "observe", "--interval", "20ms", "--", "crowd", "8", "1", "1")
+	d.expect("started")
+	watchMasks(d, ownMaskText(), func(tid int, mask string) {
+		t.Errorf("observe: thread %d may run on %s only", tid, mask)
+	})
+	if _, err := os.Stat(filepath.Join(d.state, "journal")); err == nil {
+		t.Error("observe wrote a journal")
+	}
+}
+
+// TestAssistNarrowsWhatItMoves compares the masks that an independent reader
+// saw with the moves in the events file.
+func TestAssistNarrowsWhatItMoves(t *testing.T) {
+	needCPUs(t, 2)
+	events := filepath.Join(t.TempDir(), "events")
+	d := startDaemon(t, t.TempDir(), "--mode", "assist", "--policy", "always", "--lease", "300ms", "--interval", "20ms",
+		"--events", events, "--", "crowd", "9", "1.5", "1.5")
+	narrowed := make(map[int]int)
+	d.expect("started")
+	watchMasks(d, ownMaskText(), func(tid int, mask string) { narrowed[tid]++ })
+	moved := make(map[int]int)
+	b, err := os.ReadFile(events)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range bytes.Lines(b) {
+		var e struct {
+			Task    struct{ TID int }
+			Applied bool
+		}
+		if err := json.Unmarshal(line, &e); err != nil {
+			t.Fatalf("%v in %s", err, line)
+		}
+		if e.Applied {
+			moved[e.Task.TID]++
+		}
+	}
+	t.Logf("%d threads moved, %d seen narrowed", len(moved), len(narrowed))
+	if len(moved) == 0 {
+		t.Error("nothing was moved: nothing is shown")
+	}
+	for tid, samples := range narrowed {
+		if moved[tid] == 0 {
+			t.Errorf("thread %d was narrowed in %d samples and never moved", tid, samples)
+		}
+	}
+}

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// spawn starts a child that dies with this process.
+func spawn(name string, args ...string) (*exec.Cmd, error) {
+	cmd := exec.Command(name, args...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	return cmd, cmd.Start()
+}
+
+// crowd starts args[0] busy processes, after args[1] seconds ends those on CPU
+// 0, says so on stdout, and ends the rest after args[2] seconds more.
+func crowd(args []string) error {
+	runtime.LockOSThread() // Pdeathsig is of the thread that forked (prctl(2))
+	n, err := strconv.Atoi(args[0])
+	if err != nil {
+		return err
+	}
+	// Every CPU: asking the kernel for our own mask would tell the one that
+	// mllbd may hold us on just now.
+	var whole unix.CPUSet
+	for cpu := range 1024 {
+		whole.Set(cpu)
+	}
+	var procs []*exec.Cmd
+	for i := range n {
+		p, err := spawn("yes") // one thread, always busy
+		if err != nil {
+			return err
+		}
+		// Half begin on each CPU, whoever else is busy there.
+		var one unix.CPUSet
+		one.Set(i % 2)
+		_ = unix.SchedSetaffinity(p.Process.Pid, &one)
+		_ = unix.SchedSetaffinity(p.Process.Pid, &whole)
+		procs = append(procs, p)
+	}
+	fmt.Println("started")
+	time.Sleep(duration(args[1]))
+	for _, p := range procs {
+		if st, err := readStat(p.Process.Pid); err == nil && st.cpu == 0 {
+			_ = p.Process.Kill()
+			_ = p.Wait()
+		}
+	}
+	fmt.Println("thinned")
+	time.Sleep(duration(args[2]))
+	return nil
+}
+
+// stormload starts threads that live for a moment, thousands a second, for
+// args[0] seconds, beside two that are always busy.
+func stormload(args []string) error {
+	end := time.Now().Add(duration(args[0]))
+	for range 2 {
+		go func() {
+			runtime.LockOSThread()
+			for {
+				spin(time.Millisecond)
+			}
+		}()
+	}
+	slots := make(chan struct{}, 32)
+	count := 0
+	for ; time.Now().Before(end); count++ {
+		slots <- struct{}{}
+		go func() {
+			runtime.LockOSThread() // ending a locked goroutine ends its thread
+			spin(50 * time.Microsecond)
+			<-slots
+		}()
+	}
+	fmt.Println(count)
+	return nil
+}
+
+func spin(d time.Duration) {
+	for end := time.Now().Add(d); time.Now().Before(end); {
+	}
+}
+
+// forkload starts args[0] shells that fork all the time, and as many processes
+// that are only busy (yes(1): a single thread that never forks); it ends with
+// its stdin. It is nice, so that hundreds of mllbds can start beside it.
+func forkload(args []string) error {
+	runtime.LockOSThread()
+	if err := unix.Setpriority(unix.PRIO_PROCESS, 0, 19); err != nil {
+		return err
+	}
+	n, err := strconv.Atoi(args[0])
+	if err != nil {
+		return err
+	}
+	for range n {
+		if _, err := spawn("sh", "-c", "while :; do (:); done"); err != nil {
+			return err
+		}
+		if _, err := spawn("yes"); err != nil {
+			return err
+		}
+	}
+	fmt.Println("started")
+	_, _ = os.Stdin.Read(make([]byte, 1))
+	return nil
+}
+
+// stat is what the independent reader wants of /proc/PID/stat.
+type stat struct {
+	pid, ppid, cpu int
+	comm           string
+	state          byte
+	ticks          int  // of CPU time
+	exiting        bool // PF_EXITING (include/linux/sched.h): it will not run its program again
+}
+
+// readStat reads one process or thread, by its id.
+func readStat(pid int) (stat, error) {
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return stat{}, err
+	}
+	open, end := bytes.IndexByte(b, '('), bytes.LastIndexByte(b, ')')
+	f := bytes.Fields(b[end+1:])
+	if open < 0 || end < open || len(f) < 37 {
+		return stat{}, fmt.Errorf("stat of %d: %q", pid, b)
+	}
+	ppid, _ := strconv.Atoi(string(f[1]))
+	cpu, _ := strconv.Atoi(string(f[36]))
+	flags, _ := strconv.Atoi(string(f[6]))
+	user, _ := strconv.Atoi(string(f[11]))
+	system, _ := strconv.Atoi(string(f[12]))
+	return stat{pid: pid, ppid: ppid, cpu: cpu, comm: string(b[open+1 : end]), state: f[0][0],
+		ticks: user + system, exiting: flags&4 != 0}, nil
+}
+
+// allStats reads every process.
+func allStats() (all []stat) {
+	entries, _ := os.ReadDir("/proc")
+	for _, e := range entries {
+		if pid, err := strconv.Atoi(e.Name()); err == nil {
+			if st, err := readStat(pid); err == nil {
+				all = append(all, st)
+			}
+		}
+	}
+	return all
+}
+
+// masks returns Cpus_allowed_list of every thread of the given processes that
+// is not on its way out.
+func masks(pids []int) map[int]string {
+	found := make(map[int]string)
+	for _, pid := range pids {
+		dir := fmt.Sprintf("/proc/%d/task", pid)
+		entries, _ := os.ReadDir(dir)
+		for _, e := range entries {
+			tid, _ := strconv.Atoi(e.Name())
+			if st, err := readStat(tid); err != nil || st.exiting {
+				continue
+			}
+			b, err := os.ReadFile(dir + "/" + e.Name() + "/status")
+			if err != nil {
+				continue
+			}
+			if _, after, ok := bytes.Cut(b, []byte("Cpus_allowed_list:")); ok {
+				line, _, _ := bytes.Cut(after, []byte("\n"))
+				found[tid] = string(bytes.TrimSpace(line))
+			}
+		}
+	}
+	return found
+}
+
+// descendants returns the processes below pid, and pid.
+func descendants(pid int) []int {
+	in := map[int]bool{pid: true}
+	all := allStats()
+	for grew := true; grew; {
+		grew = false
+		for _, st := range all {
+			if in[st.ppid] && !in[st.pid] {
+				in[st.pid], grew = true, true
+			}
+		}
+	}
+	var pids []int
+	for p := range in {
+		pids = append(pids, p)
+	}
+	return pids
+}
+
+// ownMaskText is the mask that children of the test start with.
+func ownMaskText() string {
+	return masks([]int{unix.Getpid()})[unix.Getpid()]
+}

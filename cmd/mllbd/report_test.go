@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"mllb/affinity"
+	"mllb/features"
+	"mllb/scheduler"
+	"mllb/topology"
+)
+
+// sampleTick is a tick on a host of two nodes with two CPUs each: three
+// decisions of which one took effect and one failed, a hard refusal, an active
+// balance, one thread held in place and one released.
+func sampleTick(t testing.TB) *scheduler.Tick {
+	topo, err := topology.Parse("2x2x1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &features.Snapshot{Runqueues: make([]features.Runqueue, 4)}
+	for cpu, n := range []uint32{5, 1, 0, 12} {
+		s.Runqueues[cpu] = features.Runqueue{Online: true, NrQueued: n}
+	}
+	for i := range 6 {
+		th := features.Thread{ID: features.ID{TID: int32(100 + i), Start: uint64(1000 + i)}, TGID: 100, Hold: -1, Managed: true}
+		th.Comm = commName(`we"ird` + "\n\xff")
+		s.Threads = append(s.Threads, th)
+	}
+	s.Threads[4].Hold, s.Threads[5].Managed = 1, false
+	d := features.Decision{SrcNode: 0, DstNode: 1, SrcLen: 5, DstLen: 0, SrcLoad: 1500, Idle: features.Idle, PreferredNode: features.NoNode}
+	yes, no := scheduler.Verdict{Migrate: true, Logit: 3 * features.One / 2}, scheduler.Verdict{Logit: -features.One}
+	plan := &scheduler.Plan{
+		Candidates: []scheduler.Candidate{
+			{Thread: 0, From: 0, To: 2, Level: topology.Machine, Reason: scheduler.Moved, Asked: true, Decision: d, Verdict: yes},
+			{Thread: 1, From: 0, To: 1, Level: topology.Node, Reason: scheduler.Moved, Asked: true, Decision: d, Verdict: yes},
+			{Thread: 2, From: 3, To: 2, Level: topology.Node, Reason: scheduler.Stay, Asked: true, Decision: d, Verdict: no},
+			{Thread: 5, From: 3, To: 2, Level: topology.Node, Reason: scheduler.NotManaged},
+			{Thread: 3, From: 3, To: 2, Level: topology.Node, Reason: scheduler.Moved, Active: true},
+		},
+		Holds:    []features.Hold{{Thread: 0, CPU: 2}, {Thread: 1, CPU: 1}, {Thread: 3, CPU: 2}, {Thread: 2, CPU: 3}},
+		From:     []int32{0, 1, 4, -1},
+		Releases: []int32{4},
+	}
+	return &scheduler.Tick{
+		Start: time.Date(2020, 8, 24, 10, 0, 0, 123456789, time.UTC), Took: 2 * time.Millisecond, Missed: 1,
+		Topology: topo, Snapshot: s, Plan: plan,
+		Errors: []error{nil, errors.New("no such process"), nil, nil}, ReleaseErrors: []error{nil},
+	}
+}
+
+// golden compares got with a file of testdata, which -update writes.
+func golden(t *testing.T, file string, got []byte) {
+	t.Helper()
+	path := filepath.Join("testdata", file)
+	if *update {
+		if err := os.WriteFile(path, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), string(got)); diff != "" {
+		t.Errorf("%s (-want +got; -update writes it anew):\n%s", path, diff)
+	}
+}
+
+func TestStats(t *testing.T) {
+	var st stats
+	st.Tick(sampleTick(t))
+	c := st.read()
+	type numbers struct {
+		Ticks, Missed, Asked, Approved, Moved, Failed, InPlace, Released uint64
+		Threads, Managed, Held                                           int
+		Imbalance                                                        uint32
+	}
+	got := numbers{c.Ticks, c.Missed, total(c.Asked), total(c.Approved), total(c.Moves), c.HoldFailed, c.InPlace, c.Released,
+		c.Threads, c.Managed, c.Held, c.Imbalance}
+	// Held: one before, three more, one released.
+	if diff := cmp.Diff(numbers{1, 1, 3, 2, 2, 1, 1, 1, 6, 5, 3, 12}, got); diff != "" {
+		t.Errorf("counters (-want +got):\n%s", diff)
+	}
+	wantNodes := []nodeStat{{ID: 0, CPUs: 2, Queue: []uint32{5, 1}, Total: 6, Min: 1, Max: 5}, {ID: 1, CPUs: 2, Queue: []uint32{0, 12}, Total: 12, Max: 12}}
+	if diff := cmp.Diff(wantNodes, c.Nodes); diff != "" {
+		t.Errorf("nodes (-want +got):\n%s", diff)
+	}
+	st.Tick(&scheduler.Tick{Start: time.Now(), Err: errors.New("blind")})
+	if c := st.read(); c.Failed != 1 || c.LastErr != "blind" || c.imbalanceMean() != 12 {
+		t.Errorf("after a failed tick: %+v", c)
+	}
+	quiet := time.Now()
+	st.Tick(&scheduler.Tick{Start: quiet, Quiet: true})
+	c = st.read()
+	if c.Ticks != 3 || c.Quiet != 1 || c.LastErr != "" || c.Last != quiet || c.Imbalance != 12 || c.imbalanceMean() != 12 || c.Held != 3 {
+		t.Errorf("after a quiet tick: %+v", c)
+	}
+	tick := sampleTick(t)
+	if n := testing.AllocsPerRun(10, func() { st.Tick(tick) }); n != 0 {
+		t.Errorf("%v allocations a tick, want 0", n)
+	}
+}
+
+func TestView(t *testing.T) {
+	var st stats
+	st.Tick(sampleTick(t))
+	before := st.read()
+	st.Tick(sampleTick(t))
+	c := st.read()
+	id := identity{Mode: "own", Policy: "mlp", Model: "built-in", Rung: "bpf", Enforcer: "affinity"}
+	golden(t, "view.txt", []byte(render(id, &c, &before, 0.0042, 61*time.Second)))
+}
+
+func TestViewRedrawsInPlace(t *testing.T) {
+	var out bytes.Buffer
+	st := stats{start: time.Now()}
+	r := reporter{stats: &st, out: &out, ansi: true, width: func() int { return 20 }, log: slog.New(slog.DiscardHandler)}
+	tick := sampleTick(t)
+	for range 3 {
+		st.Tick(tick)
+		r.Tick(tick)
+		tick.Start = tick.Start.Add(time.Second)
+		r.Tick(&scheduler.Tick{Start: tick.Start.Add(-time.Millisecond * 500)}) // too early
+	}
+	c := st.read()
+	up := fmt.Sprintf("\x1b[%dA", strings.Count(render(r.id, &c, &c, 0, 0), "\n"))
+	if got := strings.Count(out.String(), up); got != 2 {
+		t.Errorf("%d of 3 views are drawn over the one before, want 2: %q", got, out.String())
+	}
+	for line := range strings.Lines(out.String()) {
+		plain := line[strings.LastIndexByte(line, 'A')+1:]
+		if text, _, ok := strings.Cut(plain, "\x1b[K"); ok && len([]rune(text)) > 20 {
+			t.Errorf("a line is wider than the terminal: %q", text)
+		}
+	}
+}
+
+func TestSummary(t *testing.T) {
+	var st stats
+	st.Tick(sampleTick(t))
+	c := st.read()
+	var out bytes.Buffer
+	writeSummary(&out, &c, 1500*time.Millisecond, 0.31, "own", affinity.Report{Restored: 3, Inherited: 1, Gone: 2})
+	golden(t, "summary.txt", out.Bytes())
+}
+
+// memFile is an events file in memory that can be full.
+type memFile struct {
+	bytes.Buffer
+	full bool
+}
+
+func (m *memFile) Write(b []byte) (int, error) {
+	if m.full {
+		return 0, errors.New("no space left on device")
+	}
+	return m.Buffer.Write(b)
+}
+
+func (m *memFile) Close() error { return nil }
+
+// testEvents returns events that are written to f.
+func testEvents(t *testing.T, f *memFile, log *slog.Logger) *events {
+	set, err := features.Lookup("locality17")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := openEvents(filepath.Join(t.TempDir(), "events"), "mlp", set, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.file.Close()
+	e.file = f
+	e.out.Reset(f)
+	return e
+}
+
+func TestEvents(t *testing.T) {
+	var f memFile
+	e := testEvents(t, &f, slog.New(slog.DiscardHandler))
+	tick := sampleTick(t)
+	e.Tick(tick)
+	tick.Errors, tick.ReleaseErrors = nil, nil // observe
+	tick.Plan.Candidates = tick.Plan.Candidates[:1]
+	tick.Plan.From = []int32{0, -1, -1, -1}
+	e.Tick(tick)
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for line := range bytes.Lines(f.Bytes()) {
+		var v map[string]any
+		if err := json.Unmarshal(line, &v); err != nil {
+			t.Errorf("%v in %s", err, line)
+		}
+	}
+	golden(t, "events.jsonl", f.Bytes())
+}
+
+func TestEventsLost(t *testing.T) {
+	var logged bytes.Buffer
+	f := memFile{full: true}
+	e := testEvents(t, &f, slog.New(slog.NewTextHandler(&logged, nil)))
+	tick := sampleTick(t)
+	for range 5 {
+		tick.Start = tick.Start.Add(eventsFlush)
+		e.Tick(tick)
+	}
+	if n := strings.Count(logged.String(), "events are being lost"); n != 1 {
+		t.Errorf("reported %d times, want once:\n%s", n, logged.String())
+	}
+	if e.failed.Load() != 5 {
+		t.Errorf("%d lost writes counted, want 5", e.failed.Load())
+	}
+	f.full = false
+	tick.Start = tick.Start.Add(eventsFlush)
+	e.Tick(tick)
+	if f.Len() == 0 {
+		t.Error("nothing is written after the disk has room again")
+	}
+}
+
+func TestAppendJSON(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := string(rapid.SliceOf(rapid.Byte()).Draw(t, "s"))
+		var got string
+		if err := json.Unmarshal(appendJSON(nil, s), &got); err != nil {
+			t.Fatal(err)
+		}
+		if want := strings.ToValidUTF8(s, "\uFFFD"); len([]rune(got)) < len([]rune(want)) || strings.ToValidUTF8(s, "") == s && got != s {
+			t.Fatalf("%q became %q", s, got)
+		}
+	})
+}

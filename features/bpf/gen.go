@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package bpf reads host snapshots and follows forks by eBPF: one pass of an
+// iter/task program for all threads and runqueues, and tracepoints for the
+// children of held threads. The C side is mllb.h (the contract), kernel.h and
+// *.bpf.c; its objects are generated and committed, for little endian 64-bit.
+package bpf
+
+// Debian keeps asm/types.h in a folder of the architecture, which clang does
+// not search for the target bpf; the one that does not exist is ignored.
+//go:generate go tool bpf2go -cc clang-19 -no-global-types -target bpfel -type mllb_thread -type mllb_rq threads threads.bpf.c -- -Wall -Werror -I/usr/include/x86_64-linux-gnu -I/usr/include/aarch64-linux-gnu
+//go:generate go tool bpf2go -cc clang-19 -no-global-types -target bpfel -type mllb_fork forks forks.bpf.c -- -Wall -Werror -I/usr/include/x86_64-linux-gnu -I/usr/include/aarch64-linux-gnu

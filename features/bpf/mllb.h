@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+
+/*
+ * What the eBPF programs and the Go loader say to each other. This file is the
+ * source of truth: bpf2go derives the Go types from it, and Go takes sizes and
+ * offsets from those. All fields are little endian and naturally aligned; every
+ * size is a multiple of 8, so records stay aligned in a stream.
+ */
+#ifndef MLLB_H
+#define MLLB_H
+
+#include <linux/types.h>
+
+/* Raised with every change below; the loader refuses an object that differs. */
+#define MLLB_VERSION 2
+
+/* NR_CPUS and MAX_NUMNODES are at most this (arch/x86/Kconfig, 6.12). */
+#define MLLB_MAX_CPUS 8192
+#define MLLB_MAX_NODES 1024
+#define MLLB_MAX_WORDS (MLLB_MAX_CPUS / 64)
+
+/* Bits of mllb_thread.numa, as features.HasFaults and features.HasGroup. */
+#define MLLB_HAS_FAULTS 1
+#define MLLB_HAS_GROUP 2
+
+/*
+ * One thread. It is followed by
+ *	__u64 cpus_mask[mask_words]
+ * and, only with MLLB_HAS_FAULTS,
+ *	__u64 task_total, group_total
+ *	__u64 task_faults[nr_nodes][2]
+ *	__u64 group_faults[nr_nodes][2]
+ * where the 2 are shared and private faults (task_faults_idx, NUMA_MEM,
+ * kernel/sched/fair.c); without MLLB_HAS_GROUP the group's are all zero.
+ */
+struct mllb_thread {
+	__u64 start;		/* start_boottime, ns */
+	__u64 cgroup;		/* kernfs id: the inode of the directory; 0 unknown */
+	__u64 load;		/* se.avg.load_avg */
+	__u64 runtime;		/* se.sum_exec_runtime, ns */
+	__s64 delta;		/* rq.clock_task - se.exec_start, ns */
+	__u8 comm[16];
+	__u32 size;		/* of this record with what follows */
+	__s32 tid;
+	__s32 tgid;
+	__s32 ppid;		/* real_parent->tgid */
+	__s32 session;
+	__u32 cpu;
+	__u32 state;		/* __state | exit_state: their bits are disjoint */
+	__u32 flags;		/* PF_* */
+	__u32 runnable;		/* se.avg.runnable_avg */
+	__s32 preferred_node;	/* -1 none */
+	__u8 policy;
+	__s8 nice;
+	__u8 on_cpu;
+	__u8 pinned;		/* migration_disabled != 0 */
+	__u8 numa;		/* MLLB_HAS_* */
+	__u8 pad[3];
+};
+
+/* One CPU's runqueue, in an array map indexed by CPU id. */
+struct mllb_rq {
+	__u64 pass;		/* bpf_iter_meta.session_id of the pass that wrote it */
+	__u64 clock;		/* clock_task, ns */
+	__u64 load_avg;		/* cfs.avg.load_avg */
+	__u64 rq;		/* address of the struct rq; 0 until a pass met it */
+	__u32 nr_running;
+	__u32 nr_queued;	/* cfs.h_nr_queued */
+	__u32 nr_preferred;	/* nr_preferred_running */
+	__u32 nr_numa;		/* nr_numa_running */
+	__u32 online;
+	__u32 self;		/* 1: of nr_running is whoever reads this */
+	__u32 delayed;		/* of nr_running sleep, but are on the queue still (sched_delayed) */
+	__u32 now_delayed;
+	__u32 now_running;	/* these, too: the same, as quiet() saw them last */
+	__u32 now_queued;
+	__u32 now_online;
+	__u32 now_self;
+};
+
+/* One fork by a thread in the map `held`. */
+struct mllb_fork {
+	__u64 start;		/* the child's start_boottime, ns */
+	__s32 parent;		/* tid of the thread that forked */
+	__s32 child;		/* tid */
+	__s32 tgid;		/* the child's process */
+	__u32 pad;
+};
+
+_Static_assert(sizeof(struct mllb_thread) == 104, "mllb_thread");
+_Static_assert(sizeof(struct mllb_rq) == 80, "mllb_rq");
+_Static_assert(sizeof(struct mllb_fork) == 24, "mllb_fork");
+
+#endif

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package features
+
+import (
+	"encoding/binary"
+	"slices"
+
+	"mllb/topology"
+)
+
+// Scheduling policies (include/uapi/linux/sched.h).
+const (
+	SchedOther    = 0
+	SchedFIFO     = 1
+	SchedRR       = 2
+	SchedBatch    = 3
+	SchedIdle     = 5
+	SchedDeadline = 6
+	SchedExt      = 7
+)
+
+// Task flags (include/linux/sched.h, stable since 5.13).
+const (
+	FlagIOWorker      = 0x00000010 // PF_IO_WORKER
+	FlagUserWorker    = 0x00004000 // PF_USER_WORKER
+	FlagKthread       = 0x00200000 // PF_KTHREAD
+	FlagNoSetAffinity = 0x04000000 // PF_NO_SETAFFINITY
+)
+
+// ID names a thread for as long as the host is up. A thread id alone may be
+// reused; with the start time it may not.
+type ID struct {
+	TID   int32
+	Start uint64 // start_boottime in clock ticks (USER_HZ), field 22 of proc_pid_stat(5)
+}
+
+// Thread is one thread of the host at the moment of a snapshot.
+type Thread struct {
+	ID
+	TGID    int32 // process
+	PPID    int32 // real parent's process
+	Session int32
+	Comm    [16]byte // NUL-terminated
+	Cgroup  uint64   // inode of its directory in the snapshot's cgroup hierarchy; 0 if unknown
+
+	CPU      int32
+	State    byte   // as in proc_pid_stat(5): R S D I T t Z X ...
+	Running  bool   // on a CPU at this moment (task.on_cpu)
+	Pinned   bool   // migration is disabled at this moment (task.migration_disabled)
+	Policy   uint8  // SCHED_*
+	Flags    uint32 // PF_*
+	Nice     int8
+	NUMAType uint8 // bit 0: has numa_faults, bit 1: has a numa_group
+
+	Allowed int32 // index into Snapshot.Masks: task.cpus_mask
+
+	Load     uint64 // se.avg.load_avg
+	Runnable uint32 // se.avg.runnable_avg: 1024 wants a CPU all the time
+	Runtime  uint64 // se.sum_exec_runtime, ns
+	Delta    int64  // clock_task of its runqueue - se.exec_start, ns
+
+	PreferredNode int32 // nid or NoNode
+	Faults        int32 // index into Snapshot.Faults of its NUMA faults, or -1
+
+	// Not the kernel's: what mllb knows of the thread. A reader leaves Managed
+	// false, Owner equal to Allowed and Hold -1; the scope and the enforcer
+	// then set them, before anything is planned.
+	Managed bool  // in scope, and nothing forbids moving it
+	Owner   int32 // index into Snapshot.Masks: the mask its owner set
+	Hold    int32 // the CPU that mllb holds it on, or -1
+}
+
+// Bits of Thread.NUMAType.
+const (
+	HasFaults = 1 << iota
+	HasGroup
+)
+
+// StateRunning is Thread.State of a thread that runs or waits to run.
+const StateRunning = 'R'
+
+// Queued reports whether the thread runs or waits for a CPU.
+func (t *Thread) Queued() bool { return t.State == StateRunning }
+
+// Name returns the thread's command name.
+func (t *Thread) Name() string {
+	for i, c := range t.Comm {
+		if c == 0 {
+			return string(t.Comm[:i])
+		}
+	}
+	return string(t.Comm[:])
+}
+
+// NodeFaults are the NUMA hinting faults of one thread by nid.
+type NodeFaults struct {
+	Task, Group           []uint64
+	TaskTotal, GroupTotal uint64
+}
+
+// Runqueue is one CPU's runqueue at the moment of a snapshot.
+type Runqueue struct {
+	Online             bool
+	NrRunning          uint32 // rq.nr_running
+	NrQueued           uint32 // rq.cfs.h_nr_running (6.12), h_nr_queued (6.14 and later)
+	NrPreferredRunning uint32 // tasks running on their preferred node
+	NrNUMARunning      uint32 // tasks that have a preferred node
+	LoadAvg            uint64 // rq.cfs.avg.load_avg
+	Clock              uint64 // rq_clock_task, ns
+}
+
+// Snapshot is a host at one moment. A reader fills it in place and reuses its
+// memory; nothing in it may be kept past the next fill.
+type Snapshot struct {
+	Time          int64 // CLOCK_MONOTONIC, ns
+	Runqueues     []Runqueue
+	Threads       []Thread
+	Masks         []topology.CPUSet // the distinct allowed masks
+	Faults        []NodeFaults
+	NUMABalancing bool
+	MigrationCost int64 // ns; -1 always hot, 0 never
+
+	masks map[string]int32
+	key   []byte
+	last  int32 // what Mask returned last
+}
+
+// maxMasks bounds what years of changing masks may leave behind: a snapshot
+// that holds more forgets them all at its next Reset.
+const maxMasks = 4096
+
+// firstMasks is how many masks are compared before the table is asked: all
+// CPUs and the first per-CPU ones, say.
+const firstMasks = 4
+
+// Reset empties the snapshot and keeps its memory.
+func (s *Snapshot) Reset() {
+	for i := range s.Runqueues {
+		s.Runqueues[i] = Runqueue{}
+	}
+	s.Threads = s.Threads[:0]
+	s.Faults = s.Faults[:0]
+	if len(s.Masks) > maxMasks {
+		s.Masks = s.Masks[:0]
+		clear(s.masks)
+	}
+}
+
+// Mask returns the index of a mask equal to m, which it copies into the
+// snapshot if it is new. Masks are few; they outlive Reset, unless there are
+// more than maxMasks of them. Threads come in runs of one mask and most have
+// one of the first, so those are tried before the table.
+func (s *Snapshot) Mask(m topology.CPUSet) int32 {
+	for len(m) > 0 && m[len(m)-1] == 0 {
+		m = m[:len(m)-1]
+	}
+	if int(s.last) < len(s.Masks) && slices.Equal(s.Masks[s.last], m) {
+		return s.last
+	}
+	for i := range min(len(s.Masks), firstMasks) {
+		if slices.Equal(s.Masks[i], m) {
+			s.last = int32(i)
+			return s.last
+		}
+	}
+	s.last = s.intern(m)
+	return s.last
+}
+
+// intern looks a mask without trailing zeros up in the table, or adds it.
+func (s *Snapshot) intern(m topology.CPUSet) int32 {
+	s.key = s.key[:0]
+	for _, w := range m {
+		s.key = binary.LittleEndian.AppendUint64(s.key, w)
+	}
+	if i, ok := s.masks[string(s.key)]; ok {
+		return i
+	}
+	if s.masks == nil {
+		s.masks = make(map[string]int32)
+	}
+	i := int32(len(s.Masks))
+	s.Masks = append(s.Masks, m.Clone())
+	s.masks[string(s.key)] = i
+	return i
+}
+
+// Hold is one thread to be kept on one CPU: what the scheduler asks of an
+// enforcer.
+type Hold struct {
+	Thread int32 // index into Snapshot.Threads
+	CPU    int32
+}

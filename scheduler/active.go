@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package scheduler
+
+import "mllb/topology"
+
+// push is active balance: it moves a running thread to an idle CPU where
+// nothing that waits could be moved, and reports whether it did. Two things
+// call for it, as in the kernel: attempts that went on failing
+// (imbalanced_active_balance), and a core that runs two threads while another
+// core is idle (group_smt_balance). The second is close by and certain to
+// help, so one failed attempt is enough.
+func (p *pass) push(pl *pull) bool {
+	if !p.active || pl.d.level == topology.SMT || !pl.d.close() && !p.lasted(pl.d) {
+		return false
+	}
+	e := p.running(pl)
+	if e == nil {
+		return false
+	}
+	c := Candidate{Thread: e.thread, From: e.cpu, To: pl.dst, Level: pl.d.level, Reason: OnCPU}
+	switch due := p.due(pl, e); {
+	case !due:
+		pl.failed = true
+	case p.left <= 0:
+		c.Active, c.Reason = true, OverBudget
+		p.left = -1
+	default:
+		c.Active, c.Reason = true, Moved
+	}
+	p.plan.Candidates = append(p.plan.Candidates, c)
+	if c.Reason != Moved {
+		return false
+	}
+	p.move(pl, e, pl.dst)
+	return true
+}
+
+// due reports whether enough attempts have failed.
+func (p *pass) due(pl *pull, e *entry) bool {
+	failed, core := p.state.failed[pl.d.level][pl.dst], p.layout.core
+	if pl.d.close() && p.coreBusy[core[e.cpu]] >= 2 && p.coreBusy[core[pl.dst]] == 0 {
+		return failed > 0
+	}
+	return failed > pl.d.tries+2
+}
+
+// running returns the running thread of the busiest CPU that has one to push.
+func (p *pass) running(pl *pull) *entry {
+	for p.pullID++; ; p.triedGrp[pl.busy] = p.pullID {
+		if pl.busy = p.busiestGroup(pl); pl.busy < 0 {
+			return nil
+		}
+		var best *entry
+		for _, cpu := range pl.d.groups[pl.busy].cpus {
+			q := &p.queues[cpu]
+			if q.movable == 0 || best != nil && q.load <= p.queues[best.cpu].load {
+				continue
+			}
+			if e := p.pushable(pl, q); e != nil {
+				best = e
+			}
+		}
+		if best != nil {
+			return best
+		}
+	}
+}
+
+// pushable returns a queue's running thread if it may be pushed. Of the guard
+// the groups' half applies; the CPUs may change places.
+func (p *pass) pushable(pl *pull, q *queue) *entry {
+	for i := q.first; i < q.end; i++ {
+		e := &p.entries[i]
+		t := &p.s.Threads[e.thread]
+		// A lone thread runs, or is just about to.
+		if e.moved || !t.Running && q.len > 1 {
+			continue
+		}
+		w := int64(e.weight)
+		if r := p.hard(e, pl.dst); (r == OnCPU && !t.Pinned || r == Moved) && p.state.cool[t.ID] <= p.s.Time &&
+			pl.d.groups[pl.here].permits(w) && shrinks(&pl.d.groups[pl.busy], &pl.d.groups[pl.here], w) {
+			return e
+		}
+	}
+	return nil
+}

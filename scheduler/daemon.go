@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package scheduler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"mllb/features"
+	"mllb/topology"
+)
+
+// Quieter is a Host that can tell, for much less than a snapshot costs, that
+// no CPU's number of runnable threads changed since Snapshot filled s, nor which
+// CPUs are online. When in doubt it says false.
+type Quieter interface {
+	Quiet(s *features.Snapshot) (bool, error)
+}
+
+// Scope says which threads are ours to move.
+type Scope interface {
+	// Mark clears Managed of every thread of s that is out of scope. It never
+	// sets it: an enforcer may have cleared it before.
+	Mark(s *features.Snapshot)
+}
+
+// Planner decides what a tick changes. *Balancer is one.
+type Planner interface {
+	Plan(s *features.Snapshot) *Plan
+	Commit(s *features.Snapshot, plan *Plan, errs []error)
+	SetTopology(t *topology.Topology)
+}
+
+// Observer is told of every tick, on the daemon's own goroutine.
+type Observer interface {
+	Tick(t *Tick)
+}
+
+// Tick is what one tick did. It and what it points to are valid only until
+// Observer.Tick returns.
+type Tick struct {
+	Start    time.Time
+	Took     time.Duration
+	Missed   uint64 // ticks that were dropped before this one, because it came late
+	Topology *topology.Topology
+
+	// Quiet: the host is as the last full tick left it, at rest, and nothing
+	// was read or done; Snapshot and Plan are nil.
+	Quiet bool
+
+	// Err says why the tick failed; Snapshot and Plan are then nil.
+	Err      error
+	Snapshot *features.Snapshot
+	Plan     *Plan
+
+	// Errors[i] says why Plan.Holds[i] did not take effect, nil where it did;
+	// ReleaseErrors likewise. Both are nil in observe, where nothing is tried.
+	Errors        []error
+	ReleaseErrors []error
+}
+
+// ErrFailing is wrapped by the error with which Run gives up after too many
+// failed ticks in a row.
+var ErrFailing = errors.New("too many ticks failed in a row")
+
+// Daemon runs the balance loop:
+//
+//	[Quiet ->] Snapshot -> Sync -> Mark -> Plan -> Apply, Release -> Commit -> Observer
+//
+// It changes the host only through its enforcer, has none in observe, and
+// restores nothing itself: whoever opened the enforcer closes it, however Run
+// ends.
+type Daemon struct {
+	Host     Host
+	Scope    Scope
+	Planner  Planner
+	Enforcer Enforcer // nil in observe
+	Observer Observer
+
+	Self        int32 // the daemon's own process, which is no load; 0: not in the snapshots
+	Interval    time.Duration
+	Lease       time.Duration // what Apply is told: 0 in own
+	MaxFailures int           // failed ticks in a row after which Run gives up
+	MaxQuiet    time.Duration // for how long ticks may be skipped at rest, if Host is a Quieter; 0: never
+	ForksTraced bool          // the enforcer hears of forks by itself, not only in Sync
+	Topology    *topology.Topology
+	// ReadTopology reads the topology again when CPUs went or came.
+	ReadTopology func() (*topology.Topology, error)
+	Log          *slog.Logger
+
+	snapshot features.Snapshot
+	tick     Tick
+	left     []int32
+	failures int
+	rested   bool      // the last full tick left nothing to do or to wait for
+	full     time.Time // its start
+}
+
+// Run ticks until ctx ends, which is no error, or until MaxFailures ticks
+// failed in a row. The first tick comes at once. A tick that takes longer than
+// the interval makes the next ones drop, never burst.
+func (d *Daemon) Run(ctx context.Context) error {
+	ticker := time.NewTicker(d.Interval)
+	defer ticker.Stop()
+	last := time.Now()
+	for ctx.Err() == nil {
+		now := time.Now()
+		missed := uint64(max(0, (now.Sub(last)+d.Interval/2)/d.Interval-1))
+		last = now
+		if err := d.Tick(ctx, now, missed); err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+		case <-ticker.C:
+		}
+	}
+	return nil
+}
+
+// Tick runs one tick and tells the observer. It returns an error only if the
+// daemon is to end.
+func (d *Daemon) Tick(ctx context.Context, now time.Time, missed uint64) error {
+	d.tick = Tick{Start: now, Missed: missed, Topology: d.Topology}
+	var err error
+	if d.tick.Quiet = d.quiet(now); !d.tick.Quiet {
+		d.rested, d.full = false, now
+		if err = d.once(ctx); err != nil {
+			d.tick.Err, d.tick.Snapshot, d.tick.Plan = err, nil, nil
+		}
+	}
+	d.tick.Took = time.Since(now)
+	d.Observer.Tick(&d.tick)
+	if err == nil {
+		d.failures = 0
+		return nil
+	}
+	d.failures++
+	d.Log.Warn("tick failed", "err", err, "in_a_row", d.failures)
+	if d.failures >= d.MaxFailures {
+		return fmt.Errorf("%w: %d, the last: %w", ErrFailing, d.failures, err)
+	}
+	return nil
+}
+
+func (d *Daemon) once(ctx context.Context) error {
+	s := &d.snapshot
+	if err := d.Host.Snapshot(s); err != nil {
+		return fmt.Errorf("snapshot: %w", err)
+	}
+	if err := d.follow(s); err != nil {
+		return err
+	}
+	for i := range s.Threads {
+		t := &s.Threads[i]
+		t.Managed = true // until the enforcer or the scope says no
+		if t.TGID == d.Self && t.Queued() {
+			discount(s, t)
+		}
+	}
+	if d.Enforcer != nil {
+		if err := d.Enforcer.Sync(s); err != nil {
+			return fmt.Errorf("sync holds: %w", err)
+		}
+	}
+	d.Scope.Mark(s)
+	plan := d.Planner.Plan(s)
+	d.tick.Snapshot, d.tick.Plan = s, plan
+	if ctx.Err() != nil {
+		return nil // told to end while it planned: change no more
+	}
+	if d.Enforcer != nil {
+		d.tick.Errors = d.Enforcer.Apply(s, plan.Holds, d.Lease)
+		d.tick.ReleaseErrors = d.Enforcer.Release(s, plan.Releases)
+		d.letGo(s)
+	}
+	// In observe there are no errors, and the planner goes on as if its plan
+	// had been carried out: it does not predict one move over and over.
+	d.Planner.Commit(s, plan, d.tick.Errors)
+	d.rested = d.atRest(s, plan)
+	return nil
+}
+
+// discount takes a thread of the daemon's own out of its runqueue. One always
+// runs while a snapshot is taken, and sleeps until the next: counted as load it
+// would hide an imbalance of two threads on the CPU that it happens to be on.
+func discount(s *features.Snapshot, t *features.Thread) {
+	t.State, t.Running = 'S', false
+	if t.CPU < 0 || int(t.CPU) >= len(s.Runqueues) {
+		return
+	}
+	rq := &s.Runqueues[t.CPU]
+	rq.NrRunning -= min(rq.NrRunning, 1)
+	rq.NrQueued -= min(rq.NrQueued, 1)
+}
+
+// letGo releases what is held but left the scope, such as a thread that went to
+// another cgroup or became a real-time one: no plan will ever name it again.
+func (d *Daemon) letGo(s *features.Snapshot) {
+	d.left = d.left[:0]
+	for i := range s.Threads {
+		if t := &s.Threads[i]; t.Hold >= 0 && !t.Managed {
+			d.left = append(d.left, int32(i))
+		}
+	}
+	if len(d.left) == 0 {
+		return
+	}
+	for i, err := range d.Enforcer.Release(s, d.left) {
+		if err != nil {
+			d.Log.Warn("thread that left the scope is still held", "tid", s.Threads[d.left[i]].TID, "err", err)
+		}
+	}
+}
+
+// follow reads the topology again when the CPUs that are online are no longer
+// those it knows. A tick that cannot is given up: a plan must not name a CPU
+// that is gone.
+func (d *Daemon) follow(s *features.Snapshot) error {
+	if d.ReadTopology == nil || sameOnline(s.Runqueues, d.Topology.Online) {
+		return nil
+	}
+	t, err := d.ReadTopology()
+	if err != nil {
+		return fmt.Errorf("read topology after hotplug: %w", err)
+	}
+	d.Log.Info("cpus changed", "online", t.Online.String(), "before", d.Topology.Online.String())
+	d.Topology, d.tick.Topology = t, t
+	d.Planner.SetTopology(t)
+	return nil
+}
+
+func sameOnline(queues []features.Runqueue, online topology.CPUSet) bool {
+	n := 0
+	for cpu := range queues {
+		if queues[cpu].Online {
+			if !online.Has(cpu) {
+				return false
+			}
+			n++
+		}
+	}
+	return n == online.Count()
+}

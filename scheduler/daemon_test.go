@@ -1,0 +1,363 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package scheduler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"mllb/features"
+	"mllb/topology"
+)
+
+// script is a host, scope, planner, enforcer and observer in one, which notes
+// what it is asked in order.
+type script struct {
+	calls    []string
+	cpus     int
+	fail     map[string]error // by call
+	onPlan   func()
+	plan     Plan
+	holdErrs []error
+	lease    time.Duration
+	foreign  bool // Sync finds thread 1 foreign
+	held     []int32
+	released []int32
+	ticks    []Tick
+	managed  []bool
+	commit   []error
+	topology *topology.Topology
+}
+
+func (f *script) did(call string) error {
+	f.calls = append(f.calls, call)
+	return f.fail[call]
+}
+
+func (f *script) Snapshot(s *features.Snapshot) error {
+	s.Reset()
+	s.Runqueues = make([]features.Runqueue, 4)
+	for i := range f.cpus {
+		s.Runqueues[i].Online = true
+	}
+	s.Threads = append(s.Threads, make([]features.Thread, 3)...)
+	for i := range s.Threads {
+		s.Threads[i].Hold = -1
+	}
+	for _, i := range f.held {
+		s.Threads[i].Hold = 0
+	}
+	return f.did("snapshot")
+}
+
+func (f *script) Sync(s *features.Snapshot) error {
+	if f.foreign {
+		s.Threads[1].Managed = false
+	}
+	return f.did("sync")
+}
+
+func (f *script) Mark(s *features.Snapshot) {
+	s.Threads[2].Managed = false
+	f.did("mark")
+}
+
+func (f *script) Plan(s *features.Snapshot) *Plan {
+	f.did("plan")
+	f.managed = nil
+	for i := range s.Threads {
+		f.managed = append(f.managed, s.Threads[i].Managed)
+	}
+	if f.onPlan != nil {
+		f.onPlan()
+	}
+	return &f.plan
+}
+
+func (f *script) Apply(_ *features.Snapshot, holds []features.Hold, lease time.Duration) []error {
+	f.did("apply")
+	f.lease = lease
+	return f.holdErrs
+}
+
+func (f *script) Release(_ *features.Snapshot, threads []int32) []error {
+	f.did("release")
+	f.released = append(f.released, threads...)
+	return make([]error, len(threads))
+}
+
+func (f *script) Commit(_ *features.Snapshot, _ *Plan, errs []error) {
+	f.did("commit")
+	f.commit = errs
+}
+
+func (f *script) SetTopology(t *topology.Topology) {
+	f.did("topology")
+	f.topology = t
+}
+
+func (f *script) Tick(t *Tick) {
+	f.did("observe")
+	f.ticks = append(f.ticks, *t)
+}
+
+func mustParse(t *testing.T, desc string) *topology.Topology {
+	t.Helper()
+	topo, err := topology.Parse(desc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return topo
+}
+
+// daemon returns a daemon on f, whose machine has two CPUs.
+func daemon(t *testing.T, f *script, mode Mode) *Daemon {
+	f.cpus = 2
+	d := &Daemon{
+		Host: f, Scope: f, Planner: f, Observer: f,
+		Interval: time.Millisecond, MaxFailures: 3,
+		Topology: mustParse(t, "1x2x1"), Log: slog.New(slog.DiscardHandler),
+	}
+	if mode != Observe {
+		d.Enforcer = f
+	}
+	if mode == Assist {
+		d.Lease = time.Minute
+	}
+	return d
+}
+
+func TestDaemonTick(t *testing.T) {
+	gone := errors.New("gone")
+	holds := Plan{Holds: []features.Hold{{Thread: 0, CPU: 1}, {Thread: 1, CPU: 0}}, From: []int32{-1, -1}, Releases: []int32{2}}
+	changed := []string{"snapshot", "sync", "mark", "plan", "apply", "release", "commit", "observe"}
+	for _, tt := range []struct {
+		name    string
+		mode    Mode
+		script  script
+		calls   []string
+		managed []bool
+		lease   time.Duration
+		errs    []error
+	}{
+		{"observe touches no enforcer", Observe, script{plan: holds},
+			[]string{"snapshot", "mark", "plan", "commit", "observe"}, []bool{true, true, false}, 0, nil},
+		{"assist holds for a lease", Assist, script{plan: holds, holdErrs: []error{nil, nil}},
+			changed, []bool{true, true, false}, time.Minute, []error{nil, nil}},
+		{"own holds until released", Own, script{plan: holds, holdErrs: []error{nil, gone}},
+			changed, []bool{true, true, false}, 0, []error{nil, gone}},
+		{"what is foreign to the enforcer stays unmanaged", Own, script{foreign: true},
+			changed, []bool{true, false, false}, 0, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := tt.script
+			d := daemon(t, &f, tt.mode)
+			if err := d.Tick(t.Context(), time.Now(), 7); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tt.calls, f.calls); diff != "" {
+				t.Errorf("calls (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(tt.managed, f.managed); diff != "" {
+				t.Errorf("managed (-want +got):\n%s", diff)
+			}
+			if f.lease != tt.lease {
+				t.Errorf("lease %v, want %v", f.lease, tt.lease)
+			}
+			got := f.ticks[0]
+			if got.Missed != 7 || got.Err != nil || got.Plan != &f.plan || got.Snapshot == nil {
+				t.Errorf("observer saw %+v", got)
+			}
+			if !slices.Equal(got.Errors, tt.errs) || !slices.Equal(f.commit, tt.errs) {
+				t.Errorf("observer saw errors %v, planner %v, want %v", got.Errors, f.commit, tt.errs)
+			}
+		})
+	}
+}
+
+func TestDaemonLetsGoOfWhatLeftTheScope(t *testing.T) {
+	f := &script{held: []int32{1, 2}} // Mark leaves thread 2 out
+	d := daemon(t, f, Own)
+	if err := d.Tick(t.Context(), time.Now(), 0); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(f.released, []int32{2}) {
+		t.Errorf("released %v, want [2]", f.released)
+	}
+}
+
+func TestDaemonIsNoLoad(t *testing.T) {
+	f := &script{}
+	d := daemon(t, f, Observe)
+	d.Self = 9
+	d.Host = runs{f}
+	if err := d.Tick(t.Context(), time.Now(), 0); err != nil {
+		t.Fatal(err)
+	}
+	s := f.ticks[0].Snapshot
+	if s.Threads[0].Queued() || s.Threads[0].Running || s.Runqueues[1].NrRunning != 1 || s.Runqueues[1].NrQueued != 0 {
+		t.Errorf("the daemon's own thread counts: %+v %+v", s.Threads[0], s.Runqueues[1])
+	}
+	if !s.Threads[1].Queued() || s.Runqueues[0].NrRunning != 1 {
+		t.Errorf("somebody else's does not: %+v %+v", s.Threads[1], s.Runqueues[0])
+	}
+}
+
+// runs is a host on which process 9 runs on CPU 1 and process 8 on CPU 0.
+type runs struct{ *script }
+
+func (r runs) Snapshot(s *features.Snapshot) error {
+	err := r.script.Snapshot(s)
+	for i := range 2 {
+		t, rq := &s.Threads[i], &s.Runqueues[1-i]
+		t.TGID, t.CPU, t.State, t.Running = int32(9-i), int32(1-i), features.StateRunning, true
+		rq.NrRunning, rq.NrQueued = uint32(2-i), uint32(1-i)
+	}
+	return err
+}
+
+func TestDaemonFailures(t *testing.T) {
+	boom := errors.New("boom")
+	for _, call := range []string{"snapshot", "sync"} {
+		t.Run(call, func(t *testing.T) {
+			f := &script{fail: map[string]error{call: boom}}
+			d := daemon(t, f, Own)
+			err := d.Run(t.Context())
+			if !errors.Is(err, ErrFailing) || !errors.Is(err, boom) {
+				t.Fatalf("Run: %v, want ErrFailing and the last failure", err)
+			}
+			if len(f.ticks) != 3 {
+				t.Errorf("%d ticks, want 3", len(f.ticks))
+			}
+			if slices.Contains(f.calls, "plan") || slices.Contains(f.calls, "apply") {
+				t.Errorf("a failed tick went on: %v", f.calls)
+			}
+			if got := f.ticks[0]; got.Err == nil || got.Snapshot != nil || got.Plan != nil {
+				t.Errorf("observer saw %+v", got)
+			}
+		})
+	}
+	t.Run("only in a row", func(t *testing.T) {
+		f := &script{fail: map[string]error{}}
+		d := daemon(t, f, Own)
+		for i := range 10 {
+			f.fail["snapshot"] = []error{boom, boom, nil}[i%3]
+			if err := d.Tick(t.Context(), time.Now(), 0); err != nil {
+				t.Fatalf("tick %d: %v", i, err)
+			}
+		}
+	})
+}
+
+func TestDaemonHotplug(t *testing.T) {
+	f := &script{}
+	d := daemon(t, f, Own)
+	var reads int
+	var fail error
+	d.ReadTopology = func() (*topology.Topology, error) {
+		reads++
+		return mustParse(t, fmt.Sprintf("1x%dx1", f.cpus)), fail
+	}
+	tick := func(cpus, wantReads int, wantErr bool) {
+		t.Helper()
+		f.cpus = cpus
+		if err := d.Tick(t.Context(), time.Now(), 0); err != nil {
+			t.Fatal(err)
+		}
+		got := f.ticks[len(f.ticks)-1]
+		if reads != wantReads || (got.Err != nil) != wantErr {
+			t.Fatalf("with %d cpus: %d reads, want %d; tick error %v", cpus, reads, wantReads, got.Err)
+		}
+		if !wantErr && (f.topology != nil && f.topology.Online.Count() != cpus || got.Topology.Online.Count() != cpus) {
+			t.Fatalf("with %d cpus: planner has %v, observer %v", cpus, f.topology, got.Topology)
+		}
+	}
+	tick(2, 0, false)
+	tick(1, 1, false)
+	tick(1, 1, false)
+	tick(4, 2, false)
+	fail = errors.New("sysfs is in motion")
+	tick(3, 3, true) // nothing is planned for a machine that is not known
+	if last := f.calls[len(f.calls)-2]; last != "snapshot" {
+		t.Errorf("after a failed read of the topology the tick went on to %s", last)
+	}
+	fail = nil
+	tick(3, 4, false)
+}
+
+func TestDaemonEndsMidTick(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	f := &script{onPlan: cancel}
+	d := daemon(t, f, Own)
+	if err := d.Run(ctx); err != nil {
+		t.Fatalf("Run: %v, want nil", err)
+	}
+	if got := strings.Join(f.calls, " "); got != "snapshot sync mark plan observe" {
+		t.Errorf("cancelled while planning, the tick did: %s", got)
+	}
+}
+
+// slow is an observer that takes longer than ticks are apart.
+type slow struct {
+	script
+	cancel func()
+}
+
+func (s *slow) Tick(t *Tick) {
+	s.script.Tick(t)
+	if len(s.ticks) == 4 {
+		s.cancel()
+	}
+	time.Sleep(10 * time.Millisecond)
+}
+
+func TestDaemonDropsTicks(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	f := &slow{cancel: cancel}
+	d := daemon(t, &f.script, Observe)
+	d.Observer = f
+	if err := d.Run(ctx); err != nil {
+		t.Fatal(err)
+	}
+	missed := uint64(0)
+	for _, tick := range f.ticks {
+		missed += tick.Missed
+	}
+	if len(f.ticks) != 4 || missed == 0 {
+		t.Errorf("%d ticks and %d missed, want 4 and some", len(f.ticks), missed)
+	}
+}
+
+func TestDaemonAllocatesNothing(t *testing.T) {
+	f := &script{}
+	d := daemon(t, f, Observe)
+	d.Host, d.Observer, d.Scope, d.Planner = still{}, still{}, still{}, still{}
+	ctx, now := t.Context(), time.Now()
+	if n := testing.AllocsPerRun(100, func() {
+		if err := d.Tick(ctx, now, 0); err != nil {
+			t.Fatal(err)
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations a tick, want 0", n)
+	}
+}
+
+// still is a host on which nothing happens, and a scope and planner for it.
+type still struct{}
+
+var emptyPlan Plan
+
+func (still) Snapshot(*features.Snapshot) error         { return nil }
+func (still) Mark(*features.Snapshot)                   {}
+func (still) Tick(*Tick)                                {}
+func (still) Plan(*features.Snapshot) *Plan             { return &emptyPlan }
+func (still) Commit(*features.Snapshot, *Plan, []error) {}
+func (still) SetTopology(*topology.Topology)            {}

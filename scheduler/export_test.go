@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package scheduler
+
+import (
+	"mllb/features"
+	"mllb/topology"
+)
+
+// LoadOf returns what a thread adds to its CPU's load.
+func LoadOf(t *features.Thread) int64 {
+	if !t.Queued() || fair(t.Policy) && t.Runnable < momentary {
+		return 0
+	}
+	return int64(weight(t))
+}
+
+// Margin returns imbalance_pct between two groups of a domain.
+func (b *Balancer) Margin(domain, from, to int) int64 {
+	return b.layout.domains[domain].margin(from, to)
+}
+
+// Budget returns the most moves of a tick.
+func (b *Balancer) Budget() int { return b.budget }
+
+// Cooling returns how many cool-downs are remembered.
+func (b *Balancer) Cooling() int { return len(b.state.cool) }
+
+// Topology returns the machine that is planned for.
+func (b *Balancer) Topology() *topology.Topology { return b.layout.topo }
