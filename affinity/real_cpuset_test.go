@@ -4,12 +4,15 @@ package affinity
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 )
 
 // hierarchies are where a host keeps its cpusets, and how a new cgroup there
@@ -62,9 +65,7 @@ func TestCPUSetReal(t *testing.T) {
 				t.Skipf("not allowed to make a cpuset: %v", err)
 			}
 			t.Cleanup(func() {
-				if err := os.Remove(dir); err != nil {
-					t.Error(err)
-				}
+				removeGroup(t, dir)
 			})
 			h.prepare(t, h.root, dir)
 			holdInCPUSet(t, sys, h.root, dir)
@@ -94,9 +95,26 @@ func holdInCPUSet(t *testing.T, sys *linux, root, dir string) {
 	}
 }
 
-// emptyGroup waits for the storm's last processes by moving them up.
+// groupLimit is for what others must do, in an emulated guest too.
+const groupLimit = time.Minute
+
+// removeGroup waits for tasks that end: they leave their cgroup after their
+// parent has heard of it.
+func removeGroup(t *testing.T, dir string) {
+	var err error
+	for end := time.Now().Add(groupLimit); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		if err = os.Remove(dir); !errors.Is(err, syscall.EBUSY) {
+			break
+		}
+	}
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// emptyGroup moves the storm up until nothing is left to fork in the group.
 func emptyGroup(t *testing.T, dir, to string) {
-	for range 100 {
+	for end := time.Now().Add(groupLimit); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		text, err := os.ReadFile(dir + "/cgroup.procs")
 		if err != nil {
 			t.Fatal(err)

@@ -3,6 +3,7 @@
 package bpf
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"mllb/features"
 	"mllb/features/internal/threads"
@@ -87,7 +89,14 @@ func moveToNew(t *testing.T, mount string, g *threads.Group) uint64 {
 	}
 	t.Cleanup(func() {
 		g.Stop()
-		if err := os.Remove(dir); err != nil {
+		// A task leaves its cgroup after its parent has heard of its end.
+		var err error
+		for end := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+			if err = os.Remove(dir); !errors.Is(err, syscall.EBUSY) || time.Now().After(end) {
+				break
+			}
+		}
+		if err != nil {
 			t.Error(err)
 		}
 	})

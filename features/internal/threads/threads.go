@@ -9,6 +9,7 @@ package threads
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
 	"io"
 	"os"
@@ -19,6 +20,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -117,12 +119,19 @@ func child(job string) error {
 		go thread(kind == "spin", cpu, tids)
 	}
 	w := bufio.NewWriter(os.Stdout)
+	var all []int
 	for range n {
 		tid := <-tids
 		if tid < 0 {
 			return fmt.Errorf("set the affinity to cpu %d: %w", cpu, unix.Errno(-tid))
 		}
+		all = append(all, tid)
 		fmt.Fprintf(w, "%d ", tid)
+	}
+	if kind == "sleep" {
+		if err := asleep(all); err != nil {
+			return err
+		}
 	}
 	fmt.Fprintln(w)
 	if err := w.Flush(); err != nil {
@@ -145,8 +154,33 @@ func thread(spin bool, cpu int, tids chan<- int) {
 		}
 	}
 	tids <- unix.Gettid()
+	reported.Add(1)
 	for spin {
 		spin = !stopped.Load()
 	}
 	select {}
+}
+
+// reported counts the threads past their last wake-up.
+var reported atomic.Int64
+
+// asleep waits until threads of this process sleep for good: a thread that
+// waits for its id to be taken sleeps too, and is about to be woken.
+func asleep(tids []int) error {
+	for int(reported.Load()) < len(tids) {
+		time.Sleep(time.Millisecond)
+	}
+	for _, tid := range tids {
+		for {
+			line, err := os.ReadFile(fmt.Sprintf("/proc/self/task/%d/stat", tid))
+			if err != nil {
+				return err
+			}
+			if bytes.Contains(line, []byte(") S ")) { // proc_pid_stat(5)
+				break
+			}
+			time.Sleep(time.Millisecond)
+		}
+	}
+	return nil
 }

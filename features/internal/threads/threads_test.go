@@ -5,6 +5,7 @@ package threads
 import (
 	"fmt"
 	"os"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -20,6 +21,12 @@ func TestSleep(t *testing.T) {
 	}
 	if len(g.TIDs) != 50 || len(tasks) < 50 {
 		t.Errorf("asked for 50 threads: %d reported, %d in /proc", len(g.TIDs), len(tasks))
+	}
+	for _, tid := range g.TIDs {
+		line, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/stat", g.PID, tid))
+		if err != nil || !strings.Contains(string(line), ") S ") {
+			t.Errorf("thread %d does not sleep: %q, %v", tid, line, err)
+		}
 	}
 	g.Stop()
 	if err := unix.Kill(g.PID, 0); err != unix.ESRCH {
