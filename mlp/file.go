@@ -30,6 +30,7 @@ type file struct {
 	Weights    [][][]*float64 `json:"weights"`
 	Biases     [][]*float64   `json:"biases"`
 	Threshold  *float64       `json:"threshold"`
+	Ranges     [][]*float64   `json:"ranges"`
 	Provenance Provenance     `json:"provenance"`
 }
 
@@ -107,7 +108,27 @@ func (f *file) model() (*Model, error) {
 	if err := f.numbers(m); err != nil {
 		return nil, err
 	}
+	if err := f.ranges(m); err != nil {
+		return nil, err
+	}
 	return m, m.Validate()
+}
+
+func (f *file) ranges(m *Model) error {
+	if f.Ranges != nil {
+		m.Ranges = make([]Range, 0, len(f.Ranges))
+	}
+	for k, pair := range f.Ranges {
+		r, err := values(pair)
+		if err != nil {
+			return fmt.Errorf("ranges[%d]%w", k, err)
+		}
+		if len(r) != 2 {
+			return fmt.Errorf("ranges[%d]: %d numbers, want 2", k, len(r))
+		}
+		m.Ranges = append(m.Ranges, Range(r))
+	}
+	return nil
 }
 
 func (f *file) numbers(m *Model) (err error) {
@@ -165,9 +186,22 @@ func (m *Model) Save(w io.Writer) error {
 	b = appendRows(b, "    ", m.Biases[:])
 	b = append(b, "  ],\n  \"threshold\": "...)
 	b = strconv.AppendFloat(b, m.Threshold, 'g', -1, 64)
+	if m.Ranges != nil {
+		b = append(b, ",\n  \"ranges\": [\n"...)
+		b = appendRows(b, "    ", rangeRows(m.Ranges))
+		b = append(b, "  ]"...)
+	}
 	b = fmt.Appendf(b, ",\n  \"provenance\": %s\n}\n", provenance)
 	_, err = w.Write(b)
 	return err
+}
+
+func rangeRows(ranges []Range) [][]float64 {
+	rows := make([][]float64, len(ranges))
+	for k := range ranges {
+		rows[k] = ranges[k][:]
+	}
+	return rows
 }
 
 // appendRows writes a JSON list for each row, each on a line of its own.

@@ -25,19 +25,21 @@ type Model struct {
 	Weights    [2][][]float64 // by layer, neuron, input: [hidden][features], then [1][hidden]
 	Biases     [2][]float64   // by layer, neuron
 	Threshold  float64        // migrate if sigmoid(logit) >= Threshold; in (0, 1)
+	Ranges     []Range        // of each feature in training; nil: not known
 	Provenance Provenance
 }
 
 // Provenance says where a model comes from.
 type Provenance struct {
 	Source   string             `json:"source"`             // what was learned from, in words
-	Dataset  string             `json:"dataset,omitempty"`  // digest of the training data
+	Dataset  string             `json:"dataset,omitempty"`  // digest of the data, rows held out included
 	Kernel   string             `json:"kernel,omitempty"`   // release of the kernel that was learned from
 	Topology string             `json:"topology,omitempty"` // such as 2x14x2
 	Seed     uint64             `json:"seed"`
 	Command  string             `json:"command,omitempty"` // that makes this model again
 	Note     string             `json:"note,omitempty"`
-	Metrics  map[string]float64 `json:"metrics,omitempty"` // on data held out
+	Held     []string           `json:"held_out,omitempty"` // runs that were not learned from, but judged with
+	Metrics  map[string]float64 `json:"metrics,omitempty"`  // on data held out
 }
 
 // NewModel returns a model of the given sizes whose weights are all zero.
@@ -94,6 +96,9 @@ func (m *Model) Quantise() (*Quantised, error) {
 	}
 	// The logit of a float64 in (0, 1) is within 745, so it fits.
 	q.Threshold, _ = features.FromFloat(math.Log(m.Threshold / (1 - m.Threshold)))
+	if err := m.checkRanges(); err != nil {
+		return nil, err
+	}
 	return q, q.checkSums()
 }
 

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package mlp
+
+import (
+	"fmt"
+	"math"
+
+	"mllb/features"
+)
+
+// Range is the lowest and the highest value that a feature had in training.
+type Range [2]float64
+
+// Ranges returns the range of each feature over the rows of the data.
+func (d *Data) Ranges() []Range {
+	n := len(d.Set.Features)
+	ranges := make([]Range, n)
+	for k := range ranges {
+		ranges[k] = Range{math.Inf(1), math.Inf(-1)}
+	}
+	for i := range d.Rows() {
+		for k, x := range d.Row(i) {
+			r := &ranges[k]
+			r[0], r[1] = min(r[0], float64(x)), max(r[1], float64(x))
+		}
+	}
+	return ranges
+}
+
+func (m *Model) checkRanges() error {
+	if m.Ranges == nil {
+		return nil
+	}
+	if len(m.Ranges) != len(m.Set.Features) {
+		return fmt.Errorf("ranges: %d, want one for each of the %d features", len(m.Ranges), len(m.Set.Features))
+	}
+	for k, r := range m.Ranges {
+		if !(r[0] <= r[1]) || math.IsInf(r[0], 0) || math.IsInf(r[1], 0) { // also refuses NaN
+			return fmt.Errorf("ranges[%d]: %g to %g is no range", k, r[0], r[1])
+		}
+	}
+	return nil
+}
+
+// Bounds is a model's ranges as inference reads them.
+type Bounds struct {
+	zero, one uint32 // 0/1 features that always were 0, and always 1
+	low, high [features.MaxRatio]int32
+}
+
+// Bounds returns the ranges of the model in Q21.11; nil if it has none.
+func (m *Model) Bounds() *Bounds {
+	if m.Ranges == nil {
+		return nil
+	}
+	b := new(Bounds)
+	bit, ratio := 0, 0
+	for k, r := range m.Ranges {
+		if m.Set.Features[k].Kind == features.Binary {
+			if r[1] < 1 {
+				b.zero |= 1 << bit
+			}
+			if r[0] > 0 {
+				b.one |= 1 << bit
+			}
+			bit++
+			continue
+		}
+		b.low[ratio], b.high[ratio] = outward(r)
+		ratio++
+	}
+	return b
+}
+
+// outward rounds a range to Q21.11 such that every feature whose float32 lies
+// in it does so in Q21.11 as well.
+func outward(r Range) (low, high int32) {
+	below := math.Nextafter32(float32(r[0]), float32(math.Inf(-1)))
+	above := math.Nextafter32(float32(r[1]), float32(math.Inf(1)))
+	clamp := func(x float64) int32 { return int32(min(max(x, math.MinInt32), math.MaxInt32)) }
+	return clamp(math.Floor(float64(below) * features.One)), clamp(math.Ceil(float64(above) * features.One))
+}
+
+// Contain reports whether every feature is within its range. What is outside is
+// unlike anything that the model learned from. Without ranges everything is in.
+func (b *Bounds) Contain(v *features.Vector) bool {
+	if b == nil {
+		return true
+	}
+	in := v.Bits&b.zero == 0 && v.Bits&b.one == b.one
+	for k, x := range v.Ratios {
+		in = in && x >= b.low[k] && x <= b.high[k]
+	}
+	return in
+}
+
+// Outside returns the indices, in the model's set, of the features that are out
+// of their ranges.
+func (m *Model) Outside(v *features.Vector) (out []int) {
+	b := m.Bounds()
+	if b == nil {
+		return nil
+	}
+	bit, ratio := 0, 0
+	for k := range m.Set.Features {
+		if m.Set.Features[k].Kind == features.Binary {
+			set := v.Bits >> bit & 1
+			if set&(b.zero>>bit) != 0 || set < b.one>>bit&1 {
+				out = append(out, k)
+			}
+			bit++
+			continue
+		}
+		if x := v.Ratios[ratio]; x < b.low[ratio] || x > b.high[ratio] {
+			out = append(out, k)
+		}
+		ratio++
+	}
+	return out
+}
+
+// InRange reports whether nothing is Outside. Who asks often keeps Bounds.
+func (m *Model) InRange(v *features.Vector) bool { return m.Bounds().Contain(v) }
