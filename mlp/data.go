@@ -78,9 +78,15 @@ func (d *Data) Check() error {
 			return fmt.Errorf("data: row %d: label %d is neither 0 nor 1", i, y)
 		}
 	}
-	for i, x := range d.X {
-		if math.IsNaN(float64(x)) || math.IsInf(float64(x), 0) {
-			return fmt.Errorf("data: row %d: %s is %g", i/n, d.Set.Features[i%n].Name, x)
+	for i := range d.Y {
+		for k, x := range d.Row(i) {
+			f := &d.Set.Features[k]
+			if x-x != 0 { // NaN or an infinity
+				return fmt.Errorf("data: row %d: %s is %g", i, f.Name, x)
+			}
+			if f.Kind == features.Binary && x != 0 && x != 1 {
+				return fmt.Errorf("data: row %d: %s is %g, neither 0 nor 1", i, f.Name, x)
+			}
 		}
 	}
 	return nil
@@ -90,34 +96,47 @@ func (d *Data) Check() error {
 // Where the data has two groups or more, whole groups are held out: rows of one
 // run are near copies, and a split between them would flatter the model.
 func (d *Data) Split(fraction float64, seed uint64) (rest, held *Data) {
-	want := max(1, int(math.Round(fraction*float64(d.Rows()))))
-	unit := make([]int32, d.Rows()) // what is held out together, per row
-	if units := d.units(unit); units > 1 {
-		out := draw(unit, units, want, seed)
-		return d.where(func(i int) bool { return !out[unit[i]] }), d.where(func(i int) bool { return out[unit[i]] })
-	}
-	return d, d.where(func(int) bool { return false })
+	r, h := d.Divide(d.Group, fraction, seed)
+	return d.Subset(r), d.Subset(h)
 }
 
-// units numbers the groups from 0 in the order of appearance, or the rows
-// where there are not two groups, and returns how many there are.
-func (d *Data) units(unit []int32) int {
+// Divide is Split by another unit than Group: rows of one unit stay together.
+// Rows of fewer than two units, or of nil, are drawn one by one. It returns the
+// numbers of the rows, in order.
+func (d *Data) Divide(unit []int32, fraction float64, seed uint64) (rest, held []int32) {
+	want := max(1, int(math.Round(fraction*float64(d.Rows()))))
+	number, units := d.numbered(unit)
+	out := draw(number, units, want, seed)
+	for i, u := range number {
+		if out[u] {
+			held = append(held, int32(i))
+		} else {
+			rest = append(rest, int32(i))
+		}
+	}
+	return rest, held
+}
+
+// numbered numbers the units from 0 in the order of appearance, or the rows
+// where there are not two units, and returns how many there are.
+func (d *Data) numbered(unit []int32) ([]int32, int) {
+	number := make([]int32, d.Rows())
 	ids := make(map[int32]int32)
-	for i, g := range d.Group {
+	for i, g := range unit {
 		id, ok := ids[g]
 		if !ok {
 			id = int32(len(ids))
 			ids[g] = id
 		}
-		unit[i] = id
+		number[i] = id
 	}
 	if len(ids) >= 2 {
-		return len(ids)
+		return number, len(ids)
 	}
-	for i := range unit {
-		unit[i] = int32(i)
+	for i := range number {
+		number[i] = int32(i)
 	}
-	return len(unit)
+	return number, len(number)
 }
 
 // draw picks units by seed until they have the wanted rows, but never all.
@@ -137,13 +156,12 @@ func draw(unit []int32, units, want int, seed uint64) []bool {
 	return out
 }
 
-func (d *Data) where(keep func(i int) bool) *Data {
-	s := &Data{Set: d.Set}
-	for i := range d.Y {
-		if !keep(i) {
-			continue
-		}
-		s.X = append(s.X, d.Row(i)...)
+// Subset returns a copy of some rows.
+func (d *Data) Subset(rows []int32) *Data {
+	n := len(d.Set.Features)
+	s := &Data{Set: d.Set, X: make([]float32, 0, n*len(rows)), Y: make([]uint8, 0, len(rows))}
+	for _, i := range rows {
+		s.X = append(s.X, d.Row(int(i))...)
 		s.Y = append(s.Y, d.Y[i])
 		if d.Group != nil {
 			s.Group = append(s.Group, d.Group[i])
@@ -152,20 +170,12 @@ func (d *Data) where(keep func(i int) bool) *Data {
 	return s
 }
 
-// rms returns the root mean square of each Ratio feature, and 1 for a Binary one
-// or one that is always 0.
-func (d *Data) rms() []float64 {
-	n := len(d.Set.Features)
-	r := make([]float64, n)
-	for i, x := range d.X {
-		r[i%n] += float64(x) * float64(x)
+// count returns how many of the rows have each label.
+func (d *Data) count(rows []int32) (n [2]int) {
+	for _, i := range rows {
+		n[d.Y[i]&1]++
 	}
-	for i := range r {
-		if r[i] = math.Sqrt(r[i] / float64(d.Rows())); d.Set.Features[i].Kind == features.Binary || r[i] == 0 {
-			r[i] = 1
-		}
-	}
-	return r
+	return n
 }
 
 // Digest names the data by its contents.

@@ -92,6 +92,27 @@ func (e *Evaluation) Metrics() map[string]float64 {
 	return m
 }
 
+// loss sums cross-entropies by label. The sum of log(1+e) is taken as the
+// logarithm of a product, which is tail+1.
+type loss struct{ sum, tail [2]float64 }
+
+// add counts a row, given e = exp(-|logit|).
+func (l *loss) add(logit, e float64, label uint8) {
+	y := label & 1
+	l.sum[y] += max(logit, 0) - logit*float64(y)
+	t := l.tail[y]
+	if t += e + t*e; t > 1e300 {
+		l.sum[y] += math.Log1p(t)
+		t = 0
+	}
+	l.tail[y] = t
+}
+
+// total is the sum of the losses, each times the weight of its label.
+func (l *loss) total(weights *[2]float64) float64 {
+	return weights[0]*(l.sum[0]+math.Log1p(l.tail[0])) + weights[1]*(l.sum[1]+math.Log1p(l.tail[1]))
+}
+
 // crossEntropy is -log of the probability that the logit gives to the label,
 // in the form that neither overflows nor loses the tail.
 func crossEntropy(logit float64, label uint8) float64 {

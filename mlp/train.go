@@ -4,10 +4,8 @@ package mlp
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
-	"math/rand/v2"
 	"slices"
 )
 
@@ -61,53 +59,75 @@ type Epoch struct {
 	Validation Evaluation
 }
 
+// Step is the mean training loss of the batches since the step before, up to
+// and with number Batch.
+type Step struct {
+	Batch int
+	Loss  float64
+}
+
+// stepsPerEpoch bounds how fine History.Steps is.
+const stepsPerEpoch = 20
+
 // History is how a training went.
 type History struct {
-	Epochs []Epoch
-	Best   int // index of the epoch whose weights the model has
+	Epochs  []Epoch
+	Best    int // index of the epoch whose weights the model has
+	Batches int // in an epoch
+	Steps   []Step
 }
 
 // Train fits a network to the data by Adam on the cross-entropy of the logit,
-// and returns the weights of the epoch with the lowest validation loss. The
-// model's provenance is the caller's to fill. A cancelled ctx is an error.
+// and returns the weights of the epoch with the lowest validation loss, and the
+// ranges of the features. The model's provenance is the caller's to fill. A
+// cancelled ctx is an error.
 func Train(ctx context.Context, cfg TrainConfig, data *Data) (*Model, History, error) {
 	var history History
 	if err := checkTraining(&cfg, data); err != nil {
 		return nil, history, fmt.Errorf("train: %w", err)
 	}
-	rest, held := data.Split(cfg.Validation, cfg.Seed)
-	if n := rest.Count(); n[Stay] == 0 || n[Migrate] == 0 {
+	rest, held := data.Divide(data.Group, cfg.Validation, cfg.Seed)
+	if n := data.count(rest); n[Stay] == 0 || n[Migrate] == 0 {
 		return nil, history, fmt.Errorf("train: without the validation rows every label is the same (%d stay, %d migrate)", n[Stay], n[Migrate])
 	}
-	t := newTrainer(&cfg, rest)
+	t := newTrainer(&cfg, data.Set, data.samples(rest))
 	if cfg.Scale {
-		t.scale(held)
+		t.scale()
 	}
-	best := slices.Clone(t.net.params)
-	for number := 1; number <= cfg.Epochs; number++ {
-		loss, err := t.epoch(ctx)
-		if err != nil {
-			return nil, history, fmt.Errorf("train: epoch %d: %w", number, err)
-		}
-		e := Epoch{number, loss, t.validate(held)}
-		history.Epochs = append(history.Epochs, e)
-		if cfg.Progress != nil {
-			cfg.Progress(e)
-		}
-		if number == 1 || e.Validation.Loss < history.Epochs[history.Best].Validation.Loss {
-			history.Best = number - 1
-			copy(best, t.net.params)
-		} else if number-1-history.Best >= cfg.Patience {
-			break
-		}
+	if err := t.run(ctx, data.samples(held), &history); err != nil {
+		return nil, history, fmt.Errorf("train: %w", err)
 	}
-	copy(t.net.params, best)
-	t.unscale()
-	m := t.net.model(data.Set)
+	m := t.net.model()
+	m.Ranges = data.Ranges()
 	if err := m.Validate(); err != nil {
 		return nil, history, fmt.Errorf("train: diverged: %w", err)
 	}
 	return m, history, nil
+}
+
+// run learns until it is told to stop, and leaves the best weights.
+func (t *trainer) run(ctx context.Context, held []sample, history *History) error {
+	history.Batches = (len(t.samples) + t.cfg.Batch - 1) / t.cfg.Batch
+	best := slices.Clone(t.net.params)
+	for number := 1; number <= t.cfg.Epochs; number++ {
+		loss, err := t.epoch(ctx, history)
+		if err != nil {
+			return fmt.Errorf("epoch %d: %w", number, err)
+		}
+		e := Epoch{number, loss, t.validate(held)}
+		history.Epochs = append(history.Epochs, e)
+		if t.cfg.Progress != nil {
+			t.cfg.Progress(e)
+		}
+		if number == 1 || e.Validation.Loss < history.Epochs[history.Best].Validation.Loss {
+			history.Best = number - 1
+			copy(best, t.net.params)
+		} else if number-1-history.Best >= t.cfg.Patience {
+			break
+		}
+	}
+	copy(t.net.params, best)
+	return nil
 }
 
 func checkTraining(cfg *TrainConfig, data *Data) error {
@@ -140,111 +160,4 @@ func checkTraining(cfg *TrainConfig, data *Data) error {
 		}
 	}
 	return nil
-}
-
-// trainer is a network, its optimiser and the order of its rows.
-type trainer struct {
-	cfg     *TrainConfig
-	data    *Data
-	net     *net
-	m, v    []float64 // Adam's moments
-	step    int
-	order   []int32
-	shuffle *rand.Rand
-	scales  []float64 // by input, what it was divided by; nil: nothing
-}
-
-func newTrainer(cfg *TrainConfig, data *Data) *trainer {
-	t := &trainer{cfg: cfg, data: data, net: newNet(len(data.Set.Features), cfg.Hidden), order: make([]int32, data.Rows()),
-		shuffle: rand.New(rand.NewPCG(cfg.Seed, streamShuffle))}
-	t.m, t.v = make([]float64, len(t.net.params)), make([]float64, len(t.net.params))
-	t.net.init(rand.New(rand.NewPCG(cfg.Seed, streamInit)))
-	for i := range t.order {
-		t.order[i] = int32(i)
-	}
-	return t
-}
-
-// scale divides the inputs of the training rows, and those of the rows held out
-// by the same. Both are copies that Split made.
-func (t *trainer) scale(held *Data) {
-	t.scales = t.data.rms()
-	for _, d := range []*Data{t.data, held} {
-		for i := range d.X {
-			d.X[i] /= float32(t.scales[i%len(t.scales)])
-		}
-	}
-}
-
-func (t *trainer) unscale() {
-	for i := range t.net.weights {
-		if t.scales != nil {
-			t.net.weights[i] /= t.scales[i%len(t.scales)]
-		}
-	}
-}
-
-var errDiverged = errors.New("the loss is no number any more: lower the learning rate")
-
-// epoch learns every row once, in a new order, and returns the mean loss.
-func (t *trainer) epoch(ctx context.Context) (float64, error) {
-	t.shuffle.Shuffle(len(t.order), func(i, j int) { t.order[i], t.order[j] = t.order[j], t.order[i] })
-	sum := 0.0
-	for rest := t.order; len(rest) > 0; {
-		batch := rest[:min(t.cfg.Batch, len(rest))]
-		rest = rest[len(batch):]
-		if err := ctx.Err(); err != nil {
-			return 0, err
-		}
-		sum += t.batch(batch)
-	}
-	if math.IsNaN(sum) || math.IsInf(sum, 0) {
-		return 0, errDiverged
-	}
-	return sum / float64(len(t.order)), nil
-}
-
-// batch takes one step of the optimiser and returns the sum of the losses.
-func (t *trainer) batch(rows []int32) (sum float64) {
-	clear(t.net.grads)
-	for _, i := range rows {
-		y := t.data.Y[i]
-		sum += t.net.learn(t.data.Row(int(i)), y, t.cfg.ClassWeights[y&1])
-	}
-	t.adam(1 / float64(len(rows)))
-	return sum
-}
-
-// adam is Kingma and Ba's algorithm 1 in its efficient form (their section 2),
-// on the gradient times scale.
-func (t *trainer) adam(scale float64) {
-	c := t.cfg
-	rate := c.LearningRate / (1 + c.Decay*float64(t.step))
-	t.step++
-	n := float64(t.step)
-	rate *= math.Sqrt(1-math.Pow(c.Beta2, n)) / (1 - math.Pow(c.Beta1, n))
-	params := t.net.params
-	grads, ms, vs := t.net.grads[:len(params)], t.m[:len(params)], t.v[:len(params)]
-	for i := range params {
-		g := grads[i] * scale
-		m := c.Beta1*ms[i] + (1-c.Beta1)*g
-		v := c.Beta2*vs[i] + (1-c.Beta2)*g*g
-		ms[i], vs[i] = m, v
-		params[i] -= rate * m / (math.Sqrt(v) + c.Epsilon)
-	}
-}
-
-// validate is the weighted loss, and the answers, on the rows held out.
-func (t *trainer) validate(d *Data) (e Evaluation) {
-	for i, y := range d.Y {
-		logit := t.net.forward(d.Row(i))
-		e.Loss += t.cfg.ClassWeights[y&1] * crossEntropy(logit, y)
-		answer := uint8(Stay)
-		if logit >= 0 {
-			answer = Migrate
-		}
-		e.Add(y, answer)
-	}
-	e.Loss /= float64(d.Rows())
-	return e
 }

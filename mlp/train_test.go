@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"strings"
@@ -48,43 +49,116 @@ func quick() TrainConfig {
 	return cfg
 }
 
-// TestGradient holds backpropagation against central differences.
+// TestGradient holds backpropagation against central differences, for a hidden
+// layer that fills its blocks and for one that does not.
 func TestGradient(t *testing.T) {
 	d := toy(t, 20, 0)
-	n := newNet(len(d.Set.Features), 7)
-	rng := rand.New(rand.NewPCG(12, 13))
-	n.init(rng)
-	for i := range n.neurons {
-		n.neurons[i] += 0.1 * rng.NormFloat64() // no bias is left at 0
-	}
-	weights := [2]float64{3, 0.5}
-	loss := func() (sum float64) {
-		for i, y := range d.Y {
-			sum += weights[y] * crossEntropy(n.forward(d.Row(i)), y)
+	samples := d.samples(everyRow(d))
+	for _, hidden := range []int{7, 10, 12} {
+		n := newNet(d.Set, hidden)
+		n.scales[1] = 0.5
+		rng := rand.New(rand.NewPCG(12, 13))
+		n.init(rng)
+		n.params[len(n.params)-1][0] = 0.1
+		for j := range hidden {
+			n.neuron(n.params, j, func(_ int, p *float64) { *p += 0.1 * rng.NormFloat64() }) // no bias is left at 0
 		}
-		return sum
+		weights := [2]float64{3, 0.5}
+		lost := func() float64 {
+			var l loss
+			for i := range samples {
+				logit := n.forward(&samples[i])
+				l.add(logit, math.Exp(-math.Abs(logit)), samples[i].label)
+			}
+			return l.total(&weights)
+		}
+		var l loss
+		for i := range samples {
+			n.learn(&samples[i], &l, &weights)
+		}
+		if got, want := l.total(&weights), lost(); math.Abs(got-want) > 1e-9 {
+			t.Errorf("learn says the loss is %g, forward %g", got, want)
+		}
+		worst, moved := 0.0, 0
+		for r := range n.params {
+			for i := range n.params[r] {
+				const h = 1e-6
+				p := &n.params[r][i]
+				keep := *p
+				*p = keep + h
+				up := lost()
+				*p = keep - h
+				down := lost()
+				*p = keep
+				if r == len(n.params)-1 && i > 0 {
+					continue // padding
+				}
+				numeric := (up - down) / (2 * h)
+				worst = max(worst, math.Abs(numeric-n.grads[r][i])/(1+math.Abs(numeric)))
+				if n.grads[r][i] != 0 {
+					moved++
+				}
+			}
+		}
+		if worst > 1e-6 {
+			t.Errorf("%d hidden: gradient off by %g", hidden, worst)
+		}
+		if all := hidden*(len(d.Set.Features)+2) + 1; moved > all || moved < all*9/10 {
+			t.Errorf("%d hidden: %d parameters of %d have a gradient", hidden, moved, all)
+		}
 	}
-	learned := 0.0
-	for i, y := range d.Y {
-		learned += n.learn(d.Row(i), y, weights[y])
+}
+
+func everyRow(d *Data) []int32 {
+	rows := make([]int32, d.Rows())
+	for i := range rows {
+		rows[i] = int32(i)
 	}
-	if want := loss(); math.Abs(learned-want) > 1e-9 {
-		t.Errorf("learn says the loss is %g, forward %g", learned, want)
+	return rows
+}
+
+// TestNetIsTheModel holds what training computes against what inference does.
+func TestNetIsTheModel(t *testing.T) {
+	for _, name := range []string{"paper15", "locality17"} {
+		set, _ := features.Lookup(name)
+		n := newNet(set, 13)
+		n.scales = [features.MaxRatio]float64{0.5, 2, 3, 0.25, 7}
+		rng := rand.New(rand.NewPCG(5, 6))
+		n.init(rng)
+		n.params[len(n.params)-1][0] = 0.3
+		f, err := NewFloat(n.model())
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := &Data{Set: set}
+		q := make([]int32, len(set.Features))
+		for range 50 {
+			v := randomVector(rng, set)
+			set.Unpack(q, &v)
+			for _, x := range q {
+				d.X = append(d.X, float32(features.ToFloat(x)))
+			}
+			d.Y = append(d.Y, Stay)
+		}
+		for i, s := range d.samples(everyRow(d)) {
+			if got, want := n.forward(&s), float64(f.Logit(d.Row(i))); math.Abs(got-want) > 1e-4*(1+math.Abs(want)) {
+				t.Errorf("%s: row %d: the net says %g, the model %g", name, i, got, want)
+			}
+		}
 	}
-	worst := 0.0
-	for i := range n.params {
-		const h = 1e-6
-		keep := n.params[i]
-		n.params[i] = keep + h
-		up := loss()
-		n.params[i] = keep - h
-		down := loss()
-		n.params[i] = keep
-		numeric := (up - down) / (2 * h)
-		worst = max(worst, math.Abs(numeric-n.grads[i])/(1+math.Abs(numeric)))
+}
+
+// TestLoss adds losses whose product leaves float64.
+func TestLoss(t *testing.T) {
+	var l loss
+	want := 0.0
+	for i := range 4000 {
+		logit := math.Sin(float64(i))
+		l.add(logit, math.Exp(-math.Abs(logit)), uint8(i&1))
+		want += [2]float64{3, 0.5}[i&1] * crossEntropy(logit, uint8(i&1))
 	}
-	if worst > 1e-6 {
-		t.Errorf("gradient off by %g", worst)
+	if got := l.total(&[2]float64{3, 0.5}); math.Abs(got-want) > 1e-9*want {
+		t.Errorf("loss %g, want %g", got, want)
 	}
 }
 
@@ -93,16 +167,15 @@ func TestGradient(t *testing.T) {
 func TestAdam(t *testing.T) {
 	cfg := PaperConfig()
 	cfg.LearningRate, cfg.Decay, cfg.Epsilon = 0.1, 0.5, 1e-12
-	tr := &trainer{cfg: &cfg, net: newNet(1, 1)}
-	tr.m, tr.v = make([]float64, 4), make([]float64, 4)
+	tr := &trainer{cfg: &cfg, net: &net{params: make([]lanes, 1), grads: make([]lanes, 1)}, m: make([]lanes, 1), v: make([]lanes, 1)}
 	want := 0.0
 	for step, g := range []float64{2, 2, 2} {
-		tr.net.grads[0] = g * 4
+		tr.net.grads[0][3] = g * 4
 		tr.adam(0.25)
 		// A constant gradient has a corrected moment quotient of 1.
 		want -= 0.1 / (1 + 0.5*float64(step))
-		if math.Abs(tr.net.params[0]-want) > 1e-9 {
-			t.Errorf("step %d: %g, want %g", step, tr.net.params[0], want)
+		if got := tr.net.params[0]; math.Abs(got[3]-want) > 1e-9 || got[2] != 0 {
+			t.Errorf("step %d: %g, want %g", step, got, want)
 		}
 	}
 }
@@ -232,6 +305,7 @@ func TestTrainRefuses(t *testing.T) {
 		}},
 		{"row 1: delta_hot is NaN", nil, func(_ *TrainConfig, d *Data) { d.X[18] = float32(math.NaN()) }},
 		{"row 0: src_non_pref_nr is +Inf", nil, func(_ *TrainConfig, d *Data) { d.X[0] = float32(math.Inf(1)) }},
+		{"row 1: delta_hot is 0.5, neither 0 nor 1", nil, func(_ *TrainConfig, d *Data) { d.X[18] = 0.5 }},
 		{"row 2: label 2", nil, func(_ *TrainConfig, d *Data) { d.Y[2] = 2 }},
 		{"numbers for 40 rows", nil, func(_ *TrainConfig, d *Data) { d.X = d.X[1:] }},
 		{"39 groups", nil, func(_ *TrainConfig, d *Data) { d.Group = d.Group[1:] }},
@@ -321,14 +395,18 @@ func TestDataDigest(t *testing.T) {
 
 // BenchmarkTrain reports rows learned per second.
 func BenchmarkTrain(b *testing.B) {
-	d := toy(b, 8192, 0)
-	cfg := PaperConfig()
-	t := newTrainer(&cfg, d)
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := t.epoch(context.Background()); err != nil {
-			b.Fatal(err)
-		}
+	for _, rows := range []int{8192, 500_000} {
+		b.Run(fmt.Sprint(rows), func(b *testing.B) {
+			d := toy(b, rows, 0)
+			cfg := PaperConfig()
+			t := newTrainer(&cfg, d.Set, d.samples(everyRow(d)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := t.epoch(context.Background(), &History{Batches: rows / cfg.Batch}); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(b.N)*float64(rows)/b.Elapsed().Seconds(), "samples/s")
+		})
 	}
-	b.ReportMetric(float64(b.N)*float64(d.Rows())/b.Elapsed().Seconds(), "samples/s")
 }
