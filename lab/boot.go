@@ -128,6 +128,12 @@ func (s *session) await(ctx context.Context, answer <-chan outcome, ended <-chan
 	for {
 		select {
 		case got := <-answer:
+			if lost(got.err) { // why may stand in the console, which is not read yet
+				select {
+				case <-ended:
+				case <-time.After(quitGrace):
+				}
+			}
 			return got, s.verdict(got)
 		case <-s.con.dead:
 			return s.died(answer, ended)
@@ -199,12 +205,17 @@ func (s *session) failure(detail string, reason error) error {
 	return &GuestError{Reason: reason, Phase: phase, Detail: detail, Console: rep.Tail, Tries: 1}
 }
 
+// lost: QEMU closed the socket before the guest's answer.
+func lost(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET)
+}
+
 // verdict turns what the guest sent into Run's error.
 func (s *session) verdict(got outcome) error {
 	switch {
 	case s.con.report().Worst >= oopsed:
 		return s.failure(s.deathReason()) // a status from a broken kernel is no answer
-	case errors.Is(got.err, io.EOF), errors.Is(got.err, io.ErrUnexpectedEOF), errors.Is(got.err, syscall.ECONNRESET):
+	case lost(got.err):
 		return s.failure(s.deathReason())
 	case got.err != nil:
 		return got.err

@@ -49,7 +49,14 @@ func fakeQEMU(play, state string) int {
 	if play == "hang" {
 		time.Sleep(time.Hour)
 	}
-	if frames.send(kindExit, []byte(`{"status":5}`)) != nil {
+	status := 5
+	if script, ok := strings.CutPrefix(play, "tests "); ok {
+		var out string
+		if out, status = fakeTests(script, strings.Count(string(b), "\n")); frames.send(kindStdout, []byte(out)) != nil {
+			return 1
+		}
+	}
+	if frames.send(kindExit, fmt.Appendf(nil, `{"status":%d}`, status)) != nil {
 		return 1
 	}
 	time.Sleep(time.Hour) // a guest that never turns itself off
@@ -57,10 +64,6 @@ func fakeQEMU(play, state string) int {
 }
 
 func TestRun(t *testing.T) {
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
 	status5 := func(err error) bool {
 		var e *ExitError
 		return errors.As(err, &e) && e.Status == 5
@@ -81,13 +84,7 @@ func TestRun(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.play, func(t *testing.T) {
-			bin, state := t.TempDir(), filepath.Join(t.TempDir(), "state")
-			if err := os.Symlink(self, filepath.Join(bin, qemuBinary)); err != nil {
-				t.Fatal(err)
-			}
-			t.Setenv("PATH", bin)
-			t.Setenv("FAKE_QEMU", tt.play)
-			t.Setenv("FAKE_QEMU_STATE", state)
+			state := playFake(t, tt.play)
 			var stdout bytes.Buffer
 			var notices []string
 			cfg := Config{
@@ -135,17 +132,7 @@ func checkGone(t *testing.T, state string, guests int) {
 }
 
 func TestRunCancelled(t *testing.T) {
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	bin, state := t.TempDir(), filepath.Join(t.TempDir(), "state")
-	if err := os.Symlink(self, filepath.Join(bin, qemuBinary)); err != nil {
-		t.Fatal(err)
-	}
-	t.Setenv("PATH", bin)
-	t.Setenv("FAKE_QEMU", "hang")
-	t.Setenv("FAKE_QEMU_STATE", state)
+	state := playFake(t, "hang")
 	ctx, cancel := context.WithCancel(context.Background())
 	cfg := Config{Shape: Shape{1, 1, 1, 1}, Init: "/etc/hostname", Args: []string{"x"}, Stdout: writerFunc(cancel)}
 	if _, err := Run(ctx, cfg); !errors.Is(err, context.Canceled) {

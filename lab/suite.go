@@ -31,7 +31,8 @@ type Suite struct {
 	Packages []string
 	Kernels  []Kernel
 	Guest    Config // shape, accelerator, files; Timeout is that of a package
-	Tries    int
+	Tries    int    // guests to start when one oopses or hangs
+	Retries  int    // times that what did not pass is run again
 	Short    bool
 	Run      string        // -test.run; "": all
 	Logs     string        // directory for the full outputs
@@ -43,9 +44,10 @@ type Package struct {
 	Kernel  string // uname -r
 	Package string
 	Tests   []TestOutcome
-	Guests  int      // started; more than 1 after an oops or a hang
+	Retries int      // times that what had not passed was run again, in fresh guests
+	Died    int      // guests that oopsed or hung and were replaced
 	Stalls  int      // lockups and stalls that the console reported
-	Err     error    // nil: the tests ran to their end and none failed
+	Err     error    // nil: the tests ran to their end and none failed, or only until it was run again
 	Tail    []string // the last lines of output
 	Wall    time.Duration
 }
@@ -95,8 +97,25 @@ func (s Suite) All(ctx context.Context) ([]Package, error) {
 	return all, nil
 }
 
-// one runs a package's tests in fresh guests until one guest does not oops.
+// one runs a package's tests, and what did not pass again.
 func (s Suite) one(ctx context.Context, k Kernel, pkg string, files []File) (Package, error) {
+	file, err := createLog(s.Logs, k.Release, pkg)
+	if err != nil {
+		return Package{}, err
+	}
+	defer file.Close()
+	start := time.Now()
+	cfg := s.config(k, pkg, files)
+	p, err := s.try(ctx, cfg, file)
+	for err == nil && p.Retries < s.Retries && p.worthARetry() {
+		p, err = s.again(ctx, cfg, file, p)
+	}
+	p.Kernel, p.Package, p.Wall = k.Release, pkg, time.Since(start)
+	return p, err
+}
+
+// config is the guest in which a package's test binary, files[0], runs.
+func (s Suite) config(k Kernel, pkg string, files []File) Config {
 	cfg := s.Guest
 	cfg.Kernel, cfg.Tries = k, 1
 	cfg.Files = append(files, cfg.Files...)
@@ -112,25 +131,21 @@ func (s Suite) one(ctx context.Context, k Kernel, pkg string, files []File) (Pac
 	if s.Run != "" {
 		cfg.Args = append(cfg.Args, "-test.run="+s.Run)
 	}
-	file, err := createLog(s.Logs, k.Release, pkg)
-	if err != nil {
-		return Package{}, err
-	}
-	defer file.Close()
-	start := time.Now()
-	p := Package{Kernel: k.Release, Package: pkg}
-	for p.Guests = 1; ; p.Guests++ {
+	return cfg
+}
+
+// try runs the tests in fresh guests until one guest does not oops or hang.
+func (s Suite) try(ctx context.Context, cfg Config, file *os.File) (p Package, err error) {
+	for ; ; p.Died++ {
 		log := &testLog{}
 		cfg.Stdout = io.MultiWriter(log, file)
 		cfg.Stderr, cfg.Console = cfg.Stdout, file
 		res, err := Run(ctx, cfg)
 		p.Tests, p.Tail, p.Err, p.Stalls = log.end(), log.tail, err, len(res.Stalls)
-		if p.Guests < s.Tries && (errors.Is(err, ErrOops) || errors.Is(err, ErrHung)) {
-			continue
+		if p.Died+1 >= s.Tries || !errors.Is(err, ErrOops) && !errors.Is(err, ErrHung) {
+			break
 		}
-		break
 	}
-	p.Wall = time.Since(start)
 	if ctx.Err() != nil {
 		return p, context.Cause(ctx)
 	}
@@ -139,7 +154,7 @@ func (s Suite) one(ctx context.Context, k Kernel, pkg string, files []File) (Pac
 	if p.Err != nil && !errors.As(p.Err, &failed) && !errors.As(p.Err, &died) {
 		return p, p.Err
 	}
-	if p.Err == nil && p.Count("FAIL") > 0 {
+	if p.Err == nil && p.Count(testFail) > 0 {
 		p.Err = errors.New("tests failed, yet the exit status is 0")
 	}
 	return p, nil

@@ -12,9 +12,18 @@ import (
 // TestOutcome is the verdict on one test or subtest.
 type TestOutcome struct {
 	Name    string   // TestX/case
-	Verdict string   // PASS, SKIP or FAIL
-	Log     []string // the last lines it logged, for SKIP and FAIL
+	Verdict string   // PASS, SKIP, FAIL or FLAKY
+	Log     []string // the last lines it logged, for SKIP and FAIL, and of the failure for FLAKY
 }
+
+// Verdicts: those of package testing, and that of a test which failed and
+// passed when it was run again.
+const (
+	testPass  = "PASS"
+	testSkip  = "SKIP"
+	testFail  = "FAIL"
+	testFlaky = "FLAKY"
+)
 
 // testLog takes the output of a test binary that runs with
 // -test.v=test2json: there every line of the framework is marked with ^V, so
@@ -75,7 +84,7 @@ func (t *testLog) line(s string) {
 
 func (t *testLog) verdict(verdict, name string) {
 	o := TestOutcome{Verdict: verdict, Name: name}
-	if verdict != "PASS" {
+	if verdict != testPass {
 		o.Log = t.log
 	}
 	t.outcomes, t.log = append(t.outcomes, o), nil
@@ -87,7 +96,7 @@ func (t *testLog) verdict(verdict, name string) {
 func (t *testLog) end() []TestOutcome {
 	for _, name := range slices.Clone(t.open) {
 		t.log = keepLast(t.log, "it did not end", testLogs)
-		t.verdict("FAIL", name)
+		t.verdict(testFail, name)
 	}
 	return t.outcomes
 }

@@ -23,6 +23,7 @@ type labTestCmd struct {
 	Names   bool          `help:"Print the name of every test, not only of those that did not pass."`
 	Logs    string        `placeholder:"DIR" help:"Where full outputs go. Default: logs in the cache."`
 	Timeout time.Duration `default:"20m" help:"Limit for one package on one kernel."`
+	Retries int           `default:"1" help:"How often tests that failed are run again, in a fresh guest. One that passes then is printed as FLAKY and fails nothing: emulated guests get starved."`
 	Package []string      `arg:"" optional:"" help:"Packages, as features/bpf. Default: those whose tests need a kernel."`
 }
 
@@ -39,6 +40,9 @@ func (c *labTestCmd) Run(ctx context.Context, out output) error {
 }
 
 func (c *labTestCmd) run(ctx context.Context, out output) error {
+	if c.Retries < 0 {
+		return usagef("--retries %d: want 0 or more", c.Retries)
+	}
 	root, err := lab.ModuleRoot(ctx)
 	if err != nil {
 		return err
@@ -66,7 +70,7 @@ func (c *labTestCmd) run(ctx context.Context, out output) error {
 	}
 	cfg.Timeout = c.Timeout
 	suite := lab.Suite{
-		Root: root, Cache: cache, Packages: c.Package, Kernels: kernels, Guest: cfg, Tries: c.Tries,
+		Root: root, Cache: cache, Packages: c.Package, Kernels: kernels, Guest: cfg, Tries: c.Tries, Retries: c.Retries,
 		Short: c.Short, Run: c.Match, Logs: c.Logs,
 		Report: func(p lab.Package) { c.report(out.stdout, p) },
 	}
@@ -99,6 +103,9 @@ func (c *labTestCmd) kernels(ctx context.Context, cache string, cfg *lab.Config)
 	return all, nil
 }
 
+// flakyNote follows the name of a test.
+var flakyNote = map[string]string{"FLAKY": " (failed, and passed when it was run again)"}
+
 // report prints one package on one kernel.
 func (c *labTestCmd) report(w io.Writer, p lab.Package) {
 	verdict := "ok  "
@@ -107,8 +114,14 @@ func (c *labTestCmd) report(w io.Writer, p lab.Package) {
 	}
 	fmt.Fprintf(w, "%s %s %s: %d passed, %d skipped, %d failed (%d s)", verdict, p.Kernel, p.Package,
 		p.Count("PASS"), p.Count("SKIP"), p.Count("FAIL"), int(p.Wall.Seconds()))
-	if p.Guests > 1 {
-		fmt.Fprintf(w, ", %d guests died before", p.Guests-1)
+	if n := p.Count("FLAKY"); n > 0 {
+		fmt.Fprintf(w, ", %d flaky", n)
+	}
+	if p.Retries > 0 {
+		fmt.Fprintf(w, ", %d times run again", p.Retries)
+	}
+	if p.Died > 0 {
+		fmt.Fprintf(w, ", %d guests died before", p.Died)
 	}
 	if p.Stalls > 0 {
 		fmt.Fprintf(w, ", %d stalls", p.Stalls)
@@ -116,7 +129,7 @@ func (c *labTestCmd) report(w io.Writer, p lab.Package) {
 	fmt.Fprintln(w)
 	for _, t := range p.Tests {
 		if t.Verdict != "PASS" || c.Names {
-			fmt.Fprintf(w, "     %s %s\n", t.Verdict, t.Name)
+			fmt.Fprintf(w, "     %s %s%s\n", t.Verdict, t.Name, flakyNote[t.Verdict])
 		}
 		for _, line := range t.Log {
 			fmt.Fprintf(w, "          %.300s\n", line)
@@ -141,16 +154,17 @@ func (c *labTestCmd) report(w io.Writer, p lab.Package) {
 func summary(w io.Writer, kernels []lab.Kernel, all []lab.Package) error {
 	failed := false
 	for _, k := range kernels {
-		pass, skip, fail, died := 0, 0, 0, 0
+		pass, skip, fail, flaky, died := 0, 0, 0, 0, 0
 		for _, p := range all {
 			if p.Kernel != k.Release {
 				continue
 			}
-			pass, skip, fail, died = pass+p.Count("PASS"), skip+p.Count("SKIP"), fail+p.Count("FAIL"), died+p.Guests-1
+			pass, skip, fail = pass+p.Count("PASS"), skip+p.Count("SKIP"), fail+p.Count("FAIL")
+			flaky, died = flaky+p.Count("FLAKY"), died+p.Died
 			failed = failed || p.Err != nil
 		}
-		fmt.Fprintf(w, "%s: %d passed, %d skipped, %d failed; guests restarted after an oops or a hang: %d\n",
-			k.Release, pass, skip, fail, died)
+		fmt.Fprintf(w, "%s: %d passed, %d skipped, %d failed, %d flaky; guests restarted after an oops or a hang: %d\n",
+			k.Release, pass, skip, fail, flaky, died)
 		failed = failed || pass == 0
 	}
 	if failed {
