@@ -5,8 +5,8 @@ package scheduler
 import "mllb/features"
 
 // CFS415 is the rule of the kernel that the paper modified: the locality part
-// of can_migrate_task() of Linux 4.15 (kernel/sched/fair.c, there from 4.13 to
-// 4.18). Where it differs from CFS, the rule of 6.12:
+// of can_migrate_task() of Linux 4.15 (kernel/sched/fair.c). Where it differs
+// from CFS, the rule of 6.12:
 //
 //   - every kind of idleness is neutral to NUMA locality, not CPU_IDLE alone;
 //   - nodes compare by their faults, not by thousandths with those of the nodes

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"mllb/eval"
+	"mllb/mlp"
+)
+
+type evalCmd struct {
+	Files      []string `arg:"" name:"data" help:"Datasets, seen as one."`
+	Model      string   `placeholder:"FILE" help:"The model to judge; without it, the one that is built in."`
+	Held       bool     `help:"Judge only the runs that the model says were held out of its training."`
+	Explain    int      `placeholder:"N" help:"Print the N most costly mistakes."`
+	Importance bool     `help:"Permute each feature, and say what that costs."`
+	LoadMatrix bool     `help:"Train a network for each load, and judge each on every load."`
+	Recipe     string   `default:"balanced" enum:"balanced,paper" help:"How --load-matrix trains: as the paper did, or scaled and with both labels weighed the same (balanced, paper)."`
+	Seed       uint64   `default:"1" help:"Of permutations and of --load-matrix (${default})."`
+	JSON       bool     `name:"json" help:"Print JSON instead of tables."`
+}
+
+// maxExplain bounds what --explain keeps in memory.
+const maxExplain = 10_000
+
+// Run judges a model.
+func (c *evalCmd) Run(ctx context.Context, out output) error {
+	if c.Explain < 0 || c.Explain > maxExplain {
+		return usagef("eval: --explain %d is not in 0..%d", c.Explain, maxExplain)
+	}
+	cfg := eval.Config{Name: c.Model, Held: c.Held, Mistakes: c.Explain, Importance: c.Importance, Seed: c.Seed,
+		Log: func(line string) { fmt.Fprintln(out.stderr, line) }}
+	if c.LoadMatrix {
+		cfg.Matrix = recipe(c.Recipe)
+	}
+	var err error
+	if c.Model == "" {
+		cfg.Name = "built-in"
+		cfg.Model, err = mlp.Default()
+	} else {
+		cfg.Model, err = mlp.LoadFile(c.Model)
+	}
+	if err != nil {
+		return err
+	}
+	r, err := eval.Run(ctx, cfg, c.Files...)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		enc := json.NewEncoder(out.stdout)
+		enc.SetIndent("", "  ")
+		err = enc.Encode(r)
+	} else {
+		err = r.Draw(out.stdout)
+	}
+	if err != nil {
+		return fmt.Errorf("write evaluation: %w", err)
+	}
+	return nil
+}
+
+func recipe(name string) *eval.Recipe {
+	r := &eval.Recipe{Name: name, Train: mlp.PaperConfig()}
+	if name == "balanced" {
+		r.Balanced, r.Train.Scale = true, true
+	}
+	return r
+}

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package eval
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"strings"
+	"unicode"
+)
+
+// Draw writes the report for a person, within 100 columns but for names.
+func (r *Report) Draw(w io.Writer) error {
+	b := bufio.NewWriter(w)
+	r.drawHead(b)
+	r.drawScores(b)
+	r.drawGroups(b)
+	r.drawCalibration(b)
+	r.drawWidths(b)
+	if r.Importance != nil {
+		r.Importance.draw(b)
+	}
+	if r.Matrix != nil {
+		r.Matrix.draw(b)
+	}
+	r.drawMistakes(b)
+	return b.Flush()
+}
+
+func (r *Report) drawHead(w io.Writer) {
+	m, d := &r.Model, &r.Data
+	fmt.Fprintf(w, "model  %s: %s, %s, threshold %g\n", name(m.Name), m.Set, layers(m.Layers), m.Threshold)
+	if m.Provenance.Source != "" {
+		fmt.Fprintf(w, "       %s\n", name(m.Provenance.Source))
+	}
+	fmt.Fprintf(w, "data   %s: %s records, %s usable: %s migrate, %s stay (%s %%)\n", counted(len(d.Files), "file"), grouped(d.Records),
+		grouped(int64(d.Usable)), grouped(int64(d.Migrate)), grouped(int64(d.Stay)), share(d.Stay, d.Usable).Percent())
+	for _, note := range r.Notes {
+		fmt.Fprintf(w, "note   %s\n", note)
+	}
+}
+
+// scoreLines are the lines of the first table.
+var scoreLines = []struct {
+	title string
+	cell  func(s *Score) string
+}{
+	{"accuracy %", func(s *Score) string { return s.Accuracy.Percent() }},
+	{"balanced accuracy %", func(s *Score) string { return s.Balanced.Percent() }},
+	{"stay: recall %", func(s *Score) string { return s.Stay.Recall.Percent() }},
+	{"stay: precision %", func(s *Score) string { return s.Stay.Precision.Percent() }},
+	{"migrate: recall %", func(s *Score) string { return s.Migrate.Recall.Percent() }},
+	{"migrate: precision %", func(s *Score) string { return s.Migrate.Precision.Percent() }},
+	{"stay answered stay", func(s *Score) string { return grouped(int64(s.Confusion.StayStay)) }},
+	{"stay answered migrate", func(s *Score) string { return grouped(int64(s.Confusion.StayMigrate)) }},
+	{"migrate answered stay", func(s *Score) string { return grouped(int64(s.Confusion.MigrateStay)) }},
+	{"migrate answered migrate", func(s *Score) string { return grouped(int64(s.Confusion.MigrateMigrate)) }},
+	{"ROC AUC", func(s *Score) string { return s.AUC.String() }},
+	{"loss", func(s *Score) string { return s.Loss.String() }},
+	{"Brier score", func(s *Score) string { return s.Brier.String() }},
+	{"calibration error", func(s *Score) string { return s.CalibrationError.String() }},
+}
+
+func (r *Report) drawScores(w io.Writer) {
+	fmt.Fprintf(w, "\n%-26s", "")
+	for i := range r.Scores {
+		fmt.Fprintf(w, " %11s", r.Scores[i].Judge)
+	}
+	fmt.Fprintln(w)
+	for _, line := range scoreLines {
+		fmt.Fprintf(w, "%-26s", line.title)
+		for i := range r.Scores {
+			fmt.Fprintf(w, " %11s", line.cell(&r.Scores[i]))
+		}
+		fmt.Fprintln(w)
+	}
+	a := &r.Agreement
+	fmt.Fprintf(w, "\nfixed answers as float does in %s of %s decisions (%s %%); their logits differ by %s at most, %s rms\n",
+		grouped(int64(a.Same)), grouped(int64(r.Data.Usable)), a.Share.Percent(), a.Largest, a.RMS)
+}
+
+func (r *Report) drawGroups(w io.Writer) {
+	for i := range r.Groups {
+		b := &r.Groups[i]
+		fmt.Fprintf(w, "\n%-24s %9s %8s   %-17s   %-25s   %s\n", "", "", "", "accuracy %", "balanced accuracy %", "stay %")
+		fmt.Fprintf(w, "%-24s %9s %8s %9s %9s %9s %8s %8s %9s\n", "by "+b.By, "decisions", "stay", "fixed", "always", "fixed", judges[judge415], "cfs", "recall")
+		for j := range b.Groups {
+			g := &b.Groups[j]
+			fixed := &g.Judges[judgeFixed]
+			fmt.Fprintf(w, "  %-22s %9s %8s %9s %9s %9s %8s %8s %9s\n", name(g.Name), grouped(int64(g.Rows)), grouped(int64(fixed.Confusion.StayStay+fixed.Confusion.StayMigrate)),
+				fixed.Accuracy.Percent(), g.Judges[judgeAlways].Accuracy.Percent(), fixed.Balanced.Percent(),
+				g.Judges[judge415].Balanced.Percent(), g.Judges[judgeCFS].Balanced.Percent(), fixed.Stay.Recall.Percent())
+		}
+	}
+}
+
+func (r *Report) drawCalibration(w io.Writer) {
+	fmt.Fprintf(w, "\n%-24s %11s %11s %11s\n", "fixed says \"migrate\" %", "decisions", "mean said", "migrated")
+	for _, b := range r.Scores[judgeFixed].Calibration {
+		if b.Rows > 0 {
+			fmt.Fprintf(w, "  %5.1f to %5.1f %20s %11s %11s\n", 100*b.From, 100*b.To, grouped(int64(b.Rows)), b.Predicted.Percent(), b.Migrated.Percent())
+		}
+	}
+}
+
+func (r *Report) drawWidths(w io.Writer) {
+	fmt.Fprintf(w, "\n%-17s %11s %11s %13s %14s %17s\n", "fractional bits", "accuracy %", "balanced %", "stay recall %", "as float %", "largest logit gap")
+	for _, x := range r.Widths {
+		note := ""
+		if x.Bits == chosenBits {
+			note = "  the one that runs"
+		}
+		if x.Problem != "" {
+			note = "  " + x.Problem
+		}
+		fmt.Fprintf(w, "  %-15d %11s %11s %13s %14s %17s%s\n", x.Bits, x.Accuracy.Percent(), x.Balanced.Percent(), x.StayRecall.Percent(), x.Agree.Percent(), x.LargestError, note)
+	}
+}
+
+func (m *Importances) draw(w io.Writer) {
+	fmt.Fprintf(w, "\n%-18s %19s %21s %21s %12s\n", "permuted feature", "loss rises by", "balanced acc. falls", "stay recall falls", "answers that")
+	fmt.Fprintf(w, "%-18s %19s %21s %21s %12s\n", fmt.Sprintf("(mean ± sd of %d)", m.Repeats), "nats", "points", "points", "change %")
+	for _, f := range m.ranked() {
+		fmt.Fprintf(w, "  %-16s %19s %21s %21s %12s\n", f.Name, spread(f.Loss, 1, 4), spread(f.Balanced, 100, 3), spread(f.StayRecall, 100, 3), Figure(f.Changed).Percent())
+	}
+}
+
+func spread(c Change, scale float64, digits int) string {
+	if !c.Mean.defined() {
+		return "-"
+	}
+	return fmt.Sprintf("%.*f ± %.*f", digits, scale*float64(c.Mean), digits, scale*float64(c.SD))
+}
+
+func (m *Matrix) draw(w io.Writer) {
+	fmt.Fprintf(w, "\nload matrix: balanced accuracy %% (stay recall %%) in floating point, trained as %q\n%-20s", m.Recipe, "trained on \\ on load")
+	for _, l := range m.Loads {
+		fmt.Fprintf(w, " %19s", name(l.Load))
+	}
+	fmt.Fprintln(w)
+	for _, row := range m.Rows {
+		fmt.Fprintf(w, "  %-18s", name(row.Trained))
+		for _, c := range row.Cells {
+			fmt.Fprintf(w, " %19s", fmt.Sprintf("%s (%s)", c.Balanced.Percent(), c.StayRecall.Percent()))
+		}
+		if row.Problem != "" {
+			fmt.Fprintf(w, "  %s", row.Problem)
+		}
+		fmt.Fprintln(w)
+	}
+	for _, l := range m.Loads {
+		how := "rows drawn at random, for it is one run: near-identical rows flatter the diagonal"
+		if l.Runs {
+			how = "runs held out whole"
+		}
+		fmt.Fprintf(w, "  load %s: learned from %s rows, judged on %s with %s stay; %s\n", name(l.Load), grouped(int64(l.Train)), grouped(int64(l.Test)), grouped(int64(l.Stay)), how)
+	}
+}
+
+func (r *Report) drawMistakes(w io.Writer) {
+	for i, m := range r.Mistakes {
+		fmt.Fprintf(w, "\n%d. %s row %d, load %s, tag %s: the kernel said %s, the network %s (%.4f %% migrate, loss %.3f); %s says %s, %s %s\n%s",
+			i+1, m.File, m.Row, name(m.Load), name(m.Tag), m.Kernel, m.Network, 100*m.Probability, m.Loss, judges[judge415], m.Rule415, judges[judgeCFS], m.RuleCFS, m.Text)
+	}
+}
+
+// name is text from a file for a terminal: printable, and never empty.
+func name(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, s)
+}
+
+func layers(n []int) string {
+	return strings.ReplaceAll(strings.Trim(fmt.Sprint(n), "[]"), " ", "-")
+}
+
+func counted(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// grouped writes 1234567 as 1,234,567.
+func grouped(n int64) string {
+	s := fmt.Sprint(n)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}

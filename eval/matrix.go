@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package eval
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"sync"
+
+	"mllb/dataset"
+	"mllb/features"
+	"mllb/mlp"
+)
+
+// Recipe is how the networks of the load matrix are trained. Its Hidden and
+// Seed are those of the model and of the evaluation.
+type Recipe struct {
+	Name     string
+	Train    mlp.TrainConfig
+	Balanced bool // weigh both labels the same
+}
+
+// Matrix is the networks trained for one load, judged on each load: the paper's
+// first insight is that a model of busy systems fails on an idle one. No network
+// is judged on rows that it learned from. All is one network for all loads, and
+// Model the one at hand, whose training rows are not known here.
+type Matrix struct {
+	Recipe string       `json:"recipe"`
+	Loads  []MatrixLoad `json:"loads"` // the columns: what is judged on
+	Rows   []MatrixRow  `json:"rows"`
+}
+
+// MatrixLoad is the rows of one load.
+type MatrixLoad struct {
+	Load  string `json:"load"`
+	Train int    `json:"train"` // learned from
+	Test  int    `json:"test"`  // held out to judge on
+	Stay  int    `json:"test_stay"`
+	Runs  bool   `json:"runs_held_out"` // whole runs are held out; else rows drawn at random, which flatters
+}
+
+// MatrixRow is one network.
+type MatrixRow struct {
+	Trained string       `json:"trained_on"`
+	Problem string       `json:"problem,omitempty"` // why there is none
+	Epochs  int          `json:"epochs,omitempty"`
+	Cells   []MatrixCell `json:"cells"` // by column
+}
+
+// MatrixCell is one network on one load, in floating point.
+type MatrixCell struct {
+	Accuracy   Figure `json:"accuracy"`
+	Balanced   Figure `json:"balanced_accuracy"`
+	StayRecall Figure `json:"stay_recall"`
+	Majority   Figure `json:"majority"`
+	Loss       Figure `json:"loss"`
+}
+
+// matrixHeld is the share of each load that is held out.
+const matrixHeld = 0.25
+
+// loadData is the decisions of each load, to learn from.
+type loadData struct {
+	set   *features.Set
+	loads map[string]*mlp.Data
+	runs  map[string]int32
+}
+
+func newLoadData(set *features.Set) *loadData {
+	return &loadData{set, make(map[string]*mlp.Data), make(map[string]int32)}
+}
+
+func (l *loadData) add(r *dataset.Row, label uint8) {
+	run, known := l.runs[r.Run.ID]
+	if !known {
+		run = int32(len(l.runs))
+		l.runs[r.Run.ID] = run
+	}
+	d := l.loads[r.Run.Load]
+	if d == nil {
+		d = &mlp.Data{Set: l.set}
+		l.loads[r.Run.Load] = d
+	}
+	d.Append(&r.Decision, label, run)
+}
+
+// halves are the two parts of one load.
+type halves struct {
+	load        string
+	train, test *mlp.Data
+}
+
+// matrix trains one network for each load and one for all, in parallel.
+func (l *loadData) matrix(ctx context.Context, cfg *Config) (*Matrix, error) {
+	out := &Matrix{Recipe: cfg.Matrix.Name}
+	var parts []halves
+	all := &mlp.Data{Set: l.set}
+	for load, d := range l.loads {
+		train, test := d.Split(matrixHeld, cfg.Seed)
+		parts = append(parts, halves{load, train, test})
+	}
+	slices.SortFunc(parts, func(a, b halves) int { return natural(a.load, b.load) })
+	for _, p := range parts {
+		out.Loads = append(out.Loads, MatrixLoad{p.load, p.train.Rows(), p.test.Rows(), p.test.Count()[mlp.Stay], runsOf(l.loads[p.load]) > 1})
+		all.X, all.Y, all.Group = append(all.X, p.train.X...), append(all.Y, p.train.Y...), append(all.Group, p.train.Group...)
+	}
+	learn := append(slices.Clone(parts), halves{"all", all, nil})
+	out.Rows = make([]MatrixRow, len(learn)+1)
+	errs := make([]error, len(learn))
+	var work sync.WaitGroup
+	slots := make(chan struct{}, runtime.GOMAXPROCS(0))
+	for i, p := range learn {
+		work.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			out.Rows[i], errs[i] = trainRow(ctx, cfg, p, parts)
+		})
+	}
+	work.Wait()
+	last, err := matrixRow("this model", cfg.Model, parts)
+	out.Rows[len(learn)] = last
+	return out, errors.Join(append(errs, err)...)
+}
+
+func runsOf(d *mlp.Data) int {
+	runs := slices.Clone(d.Group)
+	slices.Sort(runs)
+	return len(slices.Compact(runs))
+}
+
+// trainRow trains one network. What cannot be trained, for want of a label, is a
+// row with a problem.
+func trainRow(ctx context.Context, cfg *Config, p halves, parts []halves) (MatrixRow, error) {
+	t := cfg.Matrix.Train
+	t.Hidden, t.Seed = cfg.Model.Hidden(), cfg.Seed
+	if n := p.train.Count(); cfg.Matrix.Balanced && n[0] > 0 && n[1] > 0 {
+		t.ClassWeights = mlp.BalancedWeights(p.train)
+	}
+	m, history, err := mlp.Train(ctx, t, p.train)
+	if ctx.Err() != nil {
+		return MatrixRow{}, ctx.Err()
+	}
+	if err != nil {
+		row := MatrixRow{Trained: p.load, Problem: err.Error()}
+		for range parts {
+			row.Cells = append(row.Cells, MatrixCell{undefined, undefined, undefined, undefined, undefined})
+		}
+		return row, nil
+	}
+	if cfg.Log != nil {
+		cfg.Log(fmt.Sprintf("load matrix: trained on %s: %d rows, %d epochs", name(p.load), p.train.Rows(), len(history.Epochs)))
+	}
+	row, err := matrixRow(p.load, m, parts)
+	row.Epochs = len(history.Epochs)
+	return row, err
+}
+
+func matrixRow(trained string, m *mlp.Model, parts []halves) (MatrixRow, error) {
+	row := MatrixRow{Trained: trained}
+	for _, p := range parts {
+		e, err := mlp.Evaluate(m, p.test)
+		if err != nil {
+			return row, fmt.Errorf("load %s: %w", name(p.load), err)
+		}
+		row.Cells = append(row.Cells, MatrixCell{Figure(e.Accuracy()), Figure(e.Balanced()), Figure(e.Recall(mlp.Stay)), Figure(e.Majority()), Figure(e.Loss)})
+	}
+	return row, nil
+}
