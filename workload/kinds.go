@@ -16,27 +16,27 @@ const (
 var niceValues = []int{0, 5, -5, 10, 19, -10}
 
 var kinds = []Kind{
-	{Name: "spin", Help: "long unequal bursts with short pauses", memory: mB, step: spin},
-	{Name: "idle", Help: "short bursts with long pauses: a host that is nearly idle", memory: 64 * kB, step: func(t *thread) {
-		t.burn(t.between(500*us, 8*ms))
-		t.sleep(t.between(5*ms, 60*ms))
+	{Name: "spin", Help: "long unequal bursts with short pauses", Duty: 0.95, memory: mB, step: spin},
+	{Name: "idle", Help: "short bursts with long pauses: a host that is nearly idle", Duty: 0.1, memory: 64 * kB, step: func(t *thread) {
+		t.burn(t.between(500*us, 6*ms))
+		t.sleep(t.between(5*ms, 55*ms))
 	}},
-	{Name: "wakers", Help: "short slices: burn and sleep for a millisecond or two", memory: 64 * kB, step: wake},
-	{Name: "mixed", Help: "every other thread as in spin, the others as in wakers", memory: 256 * kB, step: func(t *thread) {
+	{Name: "wakers", Help: "short slices: burn and sleep for a millisecond or two", Duty: 0.5, memory: 64 * kB, step: wake},
+	{Name: "mixed", Help: "every other thread as in spin, the others as in wakers", Duty: 0.75, memory: 256 * kB, step: func(t *thread) {
 		if t.index%2 == 0 {
 			spin(t)
 		} else {
 			wake(t)
 		}
 	}},
-	{Name: "numa", Help: "memory-bound: each thread walks over its own 16 MiB", memory: 16 * mB, step: func(t *thread) {
+	{Name: "numa", Help: "memory-bound: each thread walks over its own 16 MiB", Duty: 1, memory: 16 * mB, step: func(t *thread) {
 		t.burn(t.between(50*ms, 500*ms))
 		t.sleep(t.between(1*ms, 10*ms))
 	}},
-	{Name: "nice", Help: "as spin, with priorities from -10 to 19", memory: mB, step: spin, start: func(t *thread) {
+	{Name: "nice", Help: "as spin, with priorities from -10 to 19", Duty: 0.95, memory: mB, step: spin, start: func(t *thread) {
 		t.nice(niceValues[t.index%len(niceValues)])
 	}},
-	{Name: "pinned", Help: "bursts on one CPU, each another, and between them on any", memory: mB, step: func(t *thread) {
+	{Name: "pinned", Help: "bursts on one CPU, each another, and between them on any", Duty: 1, memory: mB, step: func(t *thread) {
 		t.pin()
 		t.burn(t.between(5*ms, 60*ms))
 		t.release()
@@ -45,7 +45,7 @@ var kinds = []Kind{
 			t.sleep(t.between(1*ms, 10*ms))
 		}
 	}},
-	{Name: "forks", Help: "threads that live for some milliseconds, each followed by another", memory: 16 * kB, short: true, step: func(t *thread) {
+	{Name: "forks", Help: "threads that live for some milliseconds, each followed by another", Duty: 1, memory: 16 * kB, short: true, step: func(t *thread) {
 		t.burn(t.between(1*ms, 40*ms))
 	}},
 }

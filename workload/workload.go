@@ -33,7 +33,8 @@ type Spec struct {
 // Kind is one way to keep CPUs busy.
 type Kind struct {
 	Name, Help string
-	memory     int // bytes that each thread walks over while it burns
+	Duty       float64 // share of the time that a thread wants a CPU, nearly
+	memory     int     // bytes that each thread walks over while it burns
 	start      func(*thread)
 	step       func(*thread)
 	short      bool // a thread ends after one step, and another takes its place
@@ -44,8 +45,8 @@ func Kinds() []Kind {
 	return slices.SortedFunc(slices.Values(kinds), func(a, b Kind) int { return strings.Compare(a.Name, b.Name) })
 }
 
-// find returns the kind of that name.
-func find(name string) (Kind, error) {
+// Find returns the kind of that name.
+func Find(name string) (Kind, error) {
 	var names []string
 	for _, k := range Kinds() {
 		if k.Name == name {
@@ -58,7 +59,7 @@ func find(name string) (Kind, error) {
 
 // Validate says what is wrong with a spec.
 func (s Spec) Validate() error {
-	_, err := find(s.Kind)
+	_, err := Find(s.Kind)
 	switch {
 	case err != nil:
 		return err
@@ -122,7 +123,7 @@ func Work(ctx context.Context, s Spec) error {
 	if err := s.Validate(); err != nil {
 		return err
 	}
-	k, err := find(s.Kind)
+	k, err := Find(s.Kind)
 	if err != nil {
 		return err
 	}

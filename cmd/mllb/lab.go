@@ -15,10 +15,12 @@ import (
 
 // labCmd is the virtual host.
 type labCmd struct {
-	Run   labRunCmd   `cmd:"" help:"Run a command in a virtual host of any shape, on a stock kernel."`
-	Shell labShellCmd `cmd:"" help:"Open a prompt in such a host."`
-	Fetch labFetchCmd `cmd:"" help:"Get kernels from Debian's packages, without installing them."`
-	Test  labTestCmd  `cmd:"" help:"Run this module's tests that need a kernel, on real kernels."`
+	Run       labRunCmd       `cmd:"" help:"Run a command in a virtual host of any shape, on a stock kernel."`
+	Shell     labShellCmd     `cmd:"" help:"Open a prompt in such a host."`
+	Fetch     labFetchCmd     `cmd:"" help:"Get kernels from Debian's packages, without installing them."`
+	Test      labTestCmd      `cmd:"" help:"Run this module's tests that need a kernel, on real kernels."`
+	Record    labRecordCmd    `cmd:"" help:"Record what a stock kernel decides under many loads, as datasets."`
+	RecordRun labRecordRunCmd `cmd:"" hidden:""`
 }
 
 // labFlags describe a guest.

@@ -28,6 +28,7 @@ type collectCmd struct {
 	Label      string        `help:"Tag that stands in every row, such as the workload's name." placeholder:"TAG"`
 	Load       string        `help:"How busy the host is meant to be, such as 50, 100 or 200; stands in every row." placeholder:"PERCENT"`
 	Seed       uint64        `help:"Seed of the workload, for the file's metadata."`
+	Recipe     string        `help:"What this is part of, such as a command; stands in the file with the rest of this command line." placeholder:"TEXT"`
 	AllDomains bool          `help:"Record SMT domains too, as the paper did. There the kernel's rule never says stay; only feature set locality17 knows them."`
 	Usable     bool          `help:"Leave out the calls that a hard condition decided, which no model learns from."`
 	LogForm    string        `name:"log-format" help:"Log as ${enum}." enum:"text,json" default:"text"`

@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package record
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	outDir     = "/out"
+	recordFile = "records.parquet" // in outDir
+	quotaGroup = "/sys/fs/cgroup/mllb-throttled"
+
+	// A quota of one CPU in four for the throttled group, in slices of 20 ms.
+	quotaPeriod = 20_000 // us
+
+	attachLimit = 3 * time.Minute // emulated CPUs patch code slowly
+	collectPrio = 20              // SCHED_FIFO: the ring must be drained however many threads there are
+)
+
+// Guest is what runs in the guest: it tunes the kernel, has mllbd collect
+// attached before there is load (which is ten times faster), makes the load,
+// takes it away once there is enough, and only then ends collect. Progress goes
+// to stdout, a line of JSON each, for the host.
+func Guest(ctx context.Context, r Run, stdout, stderr io.Writer) error {
+	for _, t := range r.Tuning {
+		if err := tune(schedDebug, t); err != nil {
+			return err
+		}
+	}
+	c, err := startCollect(r, stderr)
+	if err != nil {
+		return err
+	}
+	defer c.kill()
+	if err := c.wait(ctx, 0, attachLimit, nil); err != nil {
+		return fmt.Errorf("attach: %w", err)
+	}
+	stop, err := startLoads(r, stderr)
+	if err != nil {
+		return err
+	}
+	err = c.wait(ctx, r.Records, r.Duration, json.NewEncoder(stdout))
+	if err := errors.Join(err, stop()); err != nil {
+		return err
+	}
+	return c.finish()
+}
+
+// collector is mllbd collect as a child.
+type collector struct {
+	cmd   *exec.Cmd
+	lines chan Progress // closed when it ended
+}
+
+// Progress is a line that collect logs.
+type Progress struct {
+	Usable  uint64 `json:"usable"`
+	Stay    uint64 `json:"stay"`
+	Migrate uint64 `json:"migrate"`
+	Drops   uint64 `json:"drops"`
+}
+
+func startCollect(r Run, stderr io.Writer) (*collector, error) {
+	cmd := exec.Command("mllbd", "collect", "--out", filepath.Join(outDir, recordFile), "--usable", "--all-domains",
+		"--label", r.Tag(), "--load", strconv.Itoa(r.Load), "--seed", strconv.FormatUint(r.Seed, 10),
+		"--recipe", r.Recipe, "--log-format", "json")
+	cmd.Stdout = stderr // the summary
+	logs, err := cmd.StderrPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := startAs(cmd, unix.SCHED_FIFO, collectPrio); err != nil {
+		return nil, fmt.Errorf("start mllbd collect: %w", err)
+	}
+	c := &collector{cmd: cmd, lines: make(chan Progress, 64)}
+	go c.read(logs, stderr)
+	return c, nil
+}
+
+// read parses what collect logs, and passes on what it does not understand.
+func (c *collector) read(logs io.Reader, stderr io.Writer) {
+	defer close(c.lines)
+	for s := bufio.NewScanner(logs); s.Scan(); {
+		var p struct {
+			Progress
+			Msg string `json:"msg"`
+		}
+		if err := json.Unmarshal(s.Bytes(), &p); err != nil || p.Msg != "collecting" {
+			fmt.Fprintln(stderr, s.Text())
+			continue
+		}
+		c.lines <- p.Progress
+	}
+}
+
+// startAs starts a command under a real-time policy, which its threads inherit.
+func startAs(cmd *exec.Cmd, policy, priority uint32) error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	attr, err := unix.SchedGetAttr(0, 0)
+	if err != nil {
+		return fmt.Errorf("sched_getattr: %w", err)
+	}
+	if err := unix.SchedSetAttr(0, &unix.SchedAttr{Size: attr.Size, Policy: policy, Priority: priority}, 0); err != nil {
+		return fmt.Errorf("sched_setattr: %w", err)
+	}
+	err = cmd.Start()
+	return errors.Join(err, unix.SchedSetAttr(0, attr, 0))
+}
+
+// wait returns when collect has told of that many usable records, or of any
+// count at all if records is 0, or when the time is over, which is an error
+// only if nothing was told.
+func (c *collector) wait(ctx context.Context, records uint64, limit time.Duration, out *json.Encoder) error {
+	var over <-chan time.Time // nil: never
+	if limit > 0 {
+		over = time.After(limit)
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-over:
+			if out == nil {
+				return fmt.Errorf("mllbd collect told nothing within %v", limit)
+			}
+			return nil
+		case p, ok := <-c.lines:
+			if !ok {
+				return errors.Join(errors.New("mllbd collect ended by itself"), c.cmd.Wait())
+			}
+			if out == nil {
+				return nil
+			}
+			if err := out.Encode(p); err != nil {
+				return err
+			}
+			if records > 0 && p.Usable >= records {
+				return nil
+			}
+		}
+	}
+}
+
+// finish ends collect as Ctrl-C does and waits for its file.
+func (c *collector) finish() error {
+	if err := c.cmd.Process.Signal(unix.SIGINT); err != nil {
+		return fmt.Errorf("end mllbd collect: %w", err)
+	}
+	for range c.lines {
+	}
+	if err := c.cmd.Wait(); err != nil {
+		return fmt.Errorf("mllbd collect: %w", err)
+	}
+	return nil
+}
+
+// kill is for when something else failed.
+func (c *collector) kill() {
+	if c.cmd.ProcessState == nil {
+		_ = c.cmd.Process.Kill() // it may have ended
+	}
+}
+
+// startLoads starts the load; what it returns takes it away again.
+func startLoads(r Run, stderr io.Writer) (stop func() error, err error) {
+	var cmds []*exec.Cmd
+	stop = func() error {
+		var errs []error
+		for _, cmd := range cmds {
+			errs = append(errs, end(cmd))
+		}
+		return errors.Join(errs...)
+	}
+	for _, l := range r.loads() {
+		cmd := exec.Command(l.args[0], l.args[1:]...)
+		cmd.Stderr, cmd.SysProcAttr = stderr, &syscall.SysProcAttr{Setpgid: true}
+		if err := l.start(cmd, r.Shape.CPUs()); err != nil {
+			return nil, errors.Join(fmt.Errorf("start %s: %w", cmd, err), stop())
+		}
+		cmds = append(cmds, cmd)
+	}
+	return stop, nil
+}
+
+// end kills a load with its children. One that had ended already did not do what
+// the run is named after.
+func end(cmd *exec.Cmd) error {
+	err := unix.Kill(-cmd.Process.Pid, unix.SIGKILL)
+	status := cmd.Wait()
+	var exit *exec.ExitError
+	if errors.As(status, &exit) && exit.Sys().(syscall.WaitStatus).Signaled() {
+		return err
+	}
+	return fmt.Errorf("%s ended by itself (exit status %d)", cmd, cmd.ProcessState.ExitCode())
+}
+
+// start starts a load, in its cgroup from the first moment.
+func (l load) start(cmd *exec.Cmd, cpus int) error {
+	if !l.quota {
+		return cmd.Start()
+	}
+	if err := os.Mkdir(quotaGroup, 0o755); err != nil {
+		return err
+	}
+	if err := write(filepath.Join(quotaGroup, "cpu.max"), fmt.Sprintf("%d %d", max(1, cpus/4)*quotaPeriod, quotaPeriod)); err != nil {
+		return err
+	}
+	dir, err := os.Open(quotaGroup)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, int(dir.Fd())
+	return cmd.Start()
+}

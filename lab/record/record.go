@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package record makes datasets of what a stock kernel decides: a plan of runs,
+// each a workload in a guest of its own with `mllbd collect` beside it.
+//
+// Workloads and what they draw follow from a seed. The records do not: which
+// moves a kernel considers depends on when each thread ran, so a plan that is
+// run twice gives two datasets of the same kind.
+package record
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"mllb/lab"
+	"mllb/workload"
+)
+
+// Run is one recording.
+type Run struct {
+	Profile  string        `json:"profile"`
+	Workload string        `json:"workload"` // a kind of package workload, Stressors or Throttled
+	Load     int           `json:"load"`     // percent of the CPUs
+	Tuning   []string      `json:"tuning"`   // names of Tunings
+	Seed     uint64        `json:"seed"`
+	Series   string        `json:"series"` // of the kernel, or its path
+	Shape    lab.Shape     `json:"shape"`
+	Records  uint64        `json:"records"`  // end with so many usable ones, or a few more
+	Duration time.Duration `json:"duration"` // or after so long by the guest's clock
+	Recipe   string        `json:"recipe"`   // the command that makes this run
+}
+
+// Workloads beside those of package workload.
+const (
+	Stressors = "stress-ng" // stress-ng --cpu, as in the paper
+	Throttled = "throttled" // half the threads in a cgroup with a quota
+)
+
+// Name is unique in a plan and fit for a file: 2x4x2-wakers-200+fast-s1.
+func (r Run) Name() string {
+	s := fmt.Sprintf("%s-%s-%d", r.Shape, r.Workload, r.Load)
+	for _, t := range r.Tuning {
+		s += "+" + t
+	}
+	return s + "-s" + strconv.FormatUint(r.Seed, 10)
+}
+
+// Tag stands in each row: the workload and how the kernel was tuned.
+func (r Run) Tag() string { return strings.Join(append([]string{r.Workload}, r.Tuning...), "+") }
+
+// paperStressors is what the paper ran on 56 CPUs for loads of "about" 50, 100
+// and 200 %: 30, 60 and 120 (section 4.1).
+const paperStressors = 60.0 / 56
+
+// Threads is how many make the load: more where each wants a CPU only for part
+// of the time.
+func (r Run) Threads() int {
+	n := float64(r.Shape.CPUs()) * float64(r.Load) / 100
+	if r.Workload == Stressors {
+		n *= paperStressors
+	} else if k, err := workload.Find(r.Workload); err == nil {
+		n /= k.Duty
+	}
+	return max(1, int(math.Round(n)))
+}
+
+// procs spreads the threads of every other seed over processes: threads of one
+// share their memory and, to the kernel, a NUMA group.
+func (r Run) procs() int {
+	if r.Seed%2 == 1 {
+		return 1
+	}
+	return max(1, r.Threads()/4)
+}
+
+// load is one process tree of a run.
+type load struct {
+	args  []string
+	quota bool // in the cgroup that is throttled
+}
+
+// loads are the commands that make the load.
+func (r Run) loads() []load {
+	spec := workload.Spec{Kind: r.Workload, Threads: r.Threads(), Procs: r.procs(), Seed: r.Seed}
+	mllb := func(s workload.Spec) []string { return append([]string{"mllb"}, s.Args()...) }
+	switch r.Workload {
+	case Stressors:
+		return []load{{args: []string{"stress-ng", "--quiet", "--seed", strconv.FormatUint(r.Seed, 10), "--cpu", strconv.Itoa(r.Threads())}}}
+	case Throttled:
+		spec.Kind, spec.Procs = "spin", 1
+		free := spec
+		free.Threads = (spec.Threads + 1) / 2
+		spec.Threads, spec.Seed = max(1, spec.Threads/2), spec.Seed+1<<16
+		return []load{{args: mllb(free)}, {args: mllb(spec), quota: true}}
+	}
+	return []load{{args: mllb(spec)}}
+}
+
+// Validate says what is wrong with a run.
+func (r Run) Validate() error {
+	if r.Load < 1 || r.Load > 1000 {
+		return fmt.Errorf("load of %d %% is not in 1..1000", r.Load)
+	}
+	for _, t := range r.Tuning {
+		if _, ok := tunings[t]; !ok {
+			return fmt.Errorf("tuning %q is not known", t)
+		}
+	}
+	if r.Records == 0 && r.Duration <= 0 {
+		return errors.New("neither a number of records nor a duration ends the run")
+	}
+	if r.Workload == Stressors || r.Workload == Throttled {
+		return nil
+	}
+	return workload.Spec{Kind: r.Workload, Threads: r.Threads(), Procs: r.procs()}.Validate()
+}
+
+// encode and decode carry a run into the guest.
+func (r Run) encode() (string, error) {
+	b, err := json.Marshal(r)
+	return string(b), err
+}
+
+// Decode reads what the host told the guest.
+func Decode(text string) (Run, error) {
+	var r Run
+	if err := json.Unmarshal([]byte(text), &r); err != nil {
+		return r, fmt.Errorf("run: %w", err)
+	}
+	if err := r.Validate(); err != nil {
+		return r, fmt.Errorf("run %s: %w", r.Name(), err)
+	}
+	return r, nil
+}
