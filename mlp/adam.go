@@ -50,7 +50,8 @@ func (t *trainer) scale() {
 	}
 }
 
-var errDiverged = errors.New("the loss is no number any more: lower the learning rate")
+// ErrDiverged says that training ended with no usable weights.
+var ErrDiverged = errors.New("diverged: lower the learning rate")
 
 // epoch learns every row once, in a new order, and returns the mean loss.
 func (t *trainer) epoch(ctx context.Context, history *History) (float64, error) {
@@ -71,7 +72,7 @@ func (t *trainer) epoch(ctx context.Context, history *History) (float64, error) 
 		}
 	}
 	if math.IsNaN(sum) || math.IsInf(sum, 0) {
-		return 0, errDiverged
+		return 0, ErrDiverged
 	}
 	return sum / float64(len(t.order)), nil
 }

@@ -5,6 +5,7 @@ package mlp
 import (
 	"fmt"
 	"math"
+	"strconv"
 
 	"mllb/features"
 )
@@ -25,7 +26,16 @@ func (d *Data) Ranges() []Range {
 			r[0], r[1] = min(r[0], float64(x)), max(r[1], float64(x))
 		}
 	}
+	for k := range ranges {
+		ranges[k] = Range{shortest(ranges[k][0]), shortest(ranges[k][1])}
+	}
 	return ranges
+}
+
+// shortest is the number of the fewest digits that is the same float32.
+func shortest(x float64) float64 {
+	x, _ = strconv.ParseFloat(strconv.FormatFloat(x, 'g', -1, 32), 64)
+	return x
 }
 
 func (m *Model) checkRanges() error {

@@ -84,7 +84,7 @@ type History struct {
 func Train(ctx context.Context, cfg TrainConfig, data *Data) (*Model, History, error) {
 	var history History
 	if err := checkTraining(&cfg, data); err != nil {
-		return nil, history, fmt.Errorf("train: %w", err)
+		return nil, history, err
 	}
 	rest, held := data.Divide(data.Group, cfg.Validation, cfg.Seed)
 	if n := data.count(rest); n[Stay] == 0 || n[Migrate] == 0 {
@@ -100,7 +100,7 @@ func Train(ctx context.Context, cfg TrainConfig, data *Data) (*Model, History, e
 	m := t.net.model()
 	m.Ranges = data.Ranges()
 	if err := m.Validate(); err != nil {
-		return nil, history, fmt.Errorf("train: diverged: %w", err)
+		return nil, history, fmt.Errorf("train: %w (%w)", ErrDiverged, err)
 	}
 	return m, history, nil
 }
@@ -132,31 +132,36 @@ func (t *trainer) run(ctx context.Context, held []sample, history *History) erro
 
 func checkTraining(cfg *TrainConfig, data *Data) error {
 	if err := data.Check(); err != nil {
-		return err
+		return fmt.Errorf("train: %w", err)
 	}
 	if n := data.Count(); n[Stay] == 0 || n[Migrate] == 0 {
-		return fmt.Errorf("data: every label is the same (%d stay, %d migrate): nothing to learn", n[Stay], n[Migrate])
+		return fmt.Errorf("train: data: every label is the same (%d stay, %d migrate): nothing to learn", n[Stay], n[Migrate])
 	}
+	return cfg.Check()
+}
+
+// Check says which number is out of its range.
+func (c *TrainConfig) Check() error {
 	positive := func(x float64) bool { return x > 0 && !math.IsInf(x, 1) }
 	unit := func(x float64) bool { return x >= 0 && x < 1 }
-	for _, c := range []struct {
+	for _, f := range []struct {
 		ok   bool
 		what string
 		got  any
 	}{
-		{cfg.Hidden >= 1 && cfg.Hidden <= MaxHidden, "hidden neurons", cfg.Hidden},
-		{positive(cfg.LearningRate), "learning rate", cfg.LearningRate},
-		{cfg.Decay == 0 || positive(cfg.Decay), "decay", cfg.Decay},
-		{unit(cfg.Beta1) && unit(cfg.Beta2), "betas", [2]float64{cfg.Beta1, cfg.Beta2}},
-		{positive(cfg.Epsilon), "epsilon", cfg.Epsilon},
-		{cfg.Batch >= 1, "batch", cfg.Batch},
-		{cfg.Epochs >= 1, "epochs", cfg.Epochs},
-		{cfg.Patience >= 1, "patience", cfg.Patience},
-		{cfg.Validation > 0 && cfg.Validation < 1, "validation split", cfg.Validation},
-		{positive(cfg.ClassWeights[0]) && positive(cfg.ClassWeights[1]), "class weights", cfg.ClassWeights},
+		{c.Hidden >= 1 && c.Hidden <= MaxHidden, "hidden neurons", c.Hidden},
+		{positive(c.LearningRate), "learning rate", c.LearningRate},
+		{c.Decay == 0 || positive(c.Decay), "decay", c.Decay},
+		{unit(c.Beta1) && unit(c.Beta2), "betas", [2]float64{c.Beta1, c.Beta2}},
+		{positive(c.Epsilon), "epsilon", c.Epsilon},
+		{c.Batch >= 1, "batch", c.Batch},
+		{c.Epochs >= 1, "epochs", c.Epochs},
+		{c.Patience >= 1, "patience", c.Patience},
+		{c.Validation > 0 && c.Validation < 1, "validation split", c.Validation},
+		{positive(c.ClassWeights[0]) && positive(c.ClassWeights[1]), "class weights", c.ClassWeights},
 	} {
-		if !c.ok {
-			return fmt.Errorf("%s: %v is out of range", c.what, c.got)
+		if !f.ok {
+			return fmt.Errorf("train: %s: %v is out of range", f.what, f.got)
 		}
 	}
 	return nil

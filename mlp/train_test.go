@@ -330,6 +330,9 @@ func TestTrainRefuses(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("error %v, want %q", err, c.want)
 		}
+		if strings.Contains(c.want, "lower the learning rate") != errors.Is(err, ErrDiverged) {
+			t.Errorf("%v: is it ErrDiverged?", err)
+		}
 		if c.ctx == cancelled && !errors.Is(err, context.Canceled) {
 			t.Errorf("%v does not wrap context.Canceled", err)
 		}

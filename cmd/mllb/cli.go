@@ -17,6 +17,7 @@ type cli struct {
 	Topology topologyCmd `cmd:"" help:"Show how CPUs share cores, caches and nodes."`
 	Lab      labCmd      `cmd:"" help:"Run commands and tests in a virtual host."`
 	Dataset  datasetCmd  `cmd:"" help:"Look into recorded decisions; check, merge, split and export them."`
+	Train    trainCmd    `cmd:"" help:"Make a model of recorded decisions, and judge it on what it has not seen."`
 	Eval     evalCmd     `cmd:"" help:"Judge a model on recorded decisions, beside the rules it has to beat or match."`
 	Workload workloadCmd `cmd:"" help:"Keep CPUs busy, by a seed: loads for a scheduler to balance."`
 
