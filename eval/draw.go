@@ -105,7 +105,7 @@ func (r *Report) drawCalibration(w io.Writer) {
 }
 
 func (r *Report) drawWidths(w io.Writer) {
-	fmt.Fprintf(w, "\n%-17s %11s %11s %13s %14s %17s\n", "fractional bits", "accuracy %", "balanced %", "stay recall %", "as float %", "largest logit gap")
+	fmt.Fprintf(w, "\n%-17s %11s %11s %14s %12s %19s\n", "fractional bits", "accuracy %", "balanced %", "stay recall %", "as float %", "largest logit gap")
 	for _, x := range r.Widths {
 		note := ""
 		if x.Bits == chosenBits {
@@ -114,7 +114,7 @@ func (r *Report) drawWidths(w io.Writer) {
 		if x.Problem != "" {
 			note = "  " + x.Problem
 		}
-		fmt.Fprintf(w, "  %-15d %11s %11s %13s %14s %17s%s\n", x.Bits, x.Accuracy.Percent(), x.Balanced.Percent(), x.StayRecall.Percent(), x.Agree.Percent(), x.LargestError, note)
+		fmt.Fprintf(w, "  %-15d %11s %11s %14s %12s %19s%s\n", x.Bits, x.Accuracy.Percent(), x.Balanced.Percent(), x.StayRecall.Percent(), x.Agree.Percent(), x.LargestError, note)
 	}
 }
 
@@ -130,7 +130,7 @@ func spread(c Change, scale float64, digits int) string {
 	if !c.Mean.defined() {
 		return "-"
 	}
-	return fmt.Sprintf("%.*f ± %.*f", digits, scale*float64(c.Mean), digits, scale*float64(c.SD))
+	return positiveZero(fmt.Sprintf("%.*f", digits, scale*float64(c.Mean))) + fmt.Sprintf(" ± %.*f", digits, scale*float64(c.SD))
 }
 
 func (m *Matrix) draw(w io.Writer) {

@@ -171,6 +171,9 @@ func (c *columns) judge(net *mlp.Fixed, m *mask, order []int32) (j judged) {
 
 // ranked is the features, those first that raise the loss most.
 func (m *Importances) ranked() []Importance {
+	if m == nil {
+		return nil
+	}
 	return slices.SortedStableFunc(slices.Values(m.Features), func(a, b Importance) int { return cmp.Compare(b.Loss.Mean, a.Loss.Mean) })
 }
 

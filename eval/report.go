@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 
 	"mllb/mlp"
 )
@@ -61,7 +62,7 @@ func (f Figure) String() string {
 	if !f.defined() {
 		return "-"
 	}
-	return strconv.FormatFloat(float64(f), 'f', 4, 64)
+	return positiveZero(strconv.FormatFloat(float64(f), 'f', 4, 64))
 }
 
 // Percent writes a share. What is not all does not read "100.000".
@@ -74,6 +75,14 @@ func (f Figure) Percent() string {
 		x = min(x, 99.999)
 	}
 	return fmt.Sprintf("%.3f", x)
+}
+
+// positiveZero takes the sign off what was rounded to zero.
+func positiveZero(s string) string {
+	if strings.Trim(s, "-0.") == "" {
+		return strings.TrimPrefix(s, "-")
+	}
+	return s
 }
 
 func share(a, b int) Figure {

@@ -5,7 +5,9 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"os"
 
 	"mllb/eval"
 	"mllb/mlp"
@@ -21,6 +23,7 @@ type evalCmd struct {
 	Recipe     string   `default:"balanced" enum:"balanced,paper" help:"How --load-matrix trains: as the paper did, or scaled and with both labels weighed the same (balanced, paper)."`
 	Seed       uint64   `default:"1" help:"Of permutations and of --load-matrix (${default})."`
 	JSON       bool     `name:"json" help:"Print JSON instead of tables."`
+	HTML       string   `name:"html" placeholder:"FILE" help:"Also write a report with figures, one file that needs no other."`
 }
 
 // maxExplain bounds what --explain keeps in memory.
@@ -50,6 +53,11 @@ func (c *evalCmd) Run(ctx context.Context, out output) error {
 	if err != nil {
 		return err
 	}
+	if c.HTML != "" {
+		if err := writeReport(c.HTML, r); err != nil {
+			return err
+		}
+	}
 	if c.JSON {
 		enc := json.NewEncoder(out.stdout)
 		enc.SetIndent("", "  ")
@@ -69,4 +77,21 @@ func recipe(name string) *eval.Recipe {
 		r.Balanced, r.Train.Scale = true, true
 	}
 	return r
+}
+
+// writeReport writes the file, or leaves what was there.
+func writeReport(path string, r *eval.Report) (err error) {
+	f, err := os.Create(path + ".tmp")
+	if err != nil {
+		return fmt.Errorf("write report: %w", err)
+	}
+	err = errors.Join(r.HTML(f), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		os.Remove(f.Name())
+		return fmt.Errorf("write report: %w", err)
+	}
+	return nil
 }
