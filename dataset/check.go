@@ -17,12 +17,17 @@ import (
 // Rule is what should have given a record's answer.
 type Rule func(d *features.Decision) (migrate bool)
 
-// Tally counts the usable records of one kernel and those that the rule
-// answers differently.
+// Explanation names the known difference between the rule and that of the
+// record's kernel which accounts for a disagreement, or nothing.
+type Explanation func(r *Row) string
+
+// Tally counts the usable records of one kernel, those that the rule answers
+// differently, and of those the ones that nothing explains.
 type Tally struct {
-	Kernel   string `json:"kernel"`
-	Usable   int64  `json:"usable"`
-	Disagree int64  `json:"disagree"`
+	Kernel      string `json:"kernel"`
+	Usable      int64  `json:"usable"`
+	Disagree    int64  `json:"disagree"`
+	Unexplained int64  `json:"unexplained"`
 }
 
 // Class is a kind of disagreement.
@@ -40,7 +45,7 @@ type Verdict struct {
 
 // Check replays the rule on every usable record of the files and prints the
 // first max disagreements to w.
-func Check(ctx context.Context, w io.Writer, rule Rule, max int, paths ...string) (*Verdict, error) {
+func Check(ctx context.Context, w io.Writer, rule Rule, explain Explanation, max int, paths ...string) (*Verdict, error) {
 	v := &Verdict{}
 	kernels := make(map[string]int)
 	classes := make(map[string]int64)
@@ -61,7 +66,13 @@ func Check(ctx context.Context, w io.Writer, rule Rule, max int, paths ...string
 			return nil
 		}
 		v.Kernels[k].Disagree++
-		classes[class(r, said)]++
+		kind := class(r, said)
+		if why := explain(r); why != "" {
+			kind += ": " + why
+		} else {
+			v.Kernels[k].Unexplained++
+		}
+		classes[kind]++
 		if max--; max < 0 {
 			return nil
 		}

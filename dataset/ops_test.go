@@ -230,11 +230,18 @@ func cfs(d *features.Decision) bool { return scheduler.CFS{}.Decide(d).Migrate }
 
 func TestCheckFindsPlanted(t *testing.T) {
 	var b bytes.Buffer
-	v, err := Check(t.Context(), &b, cfs, 1, samplePath("a"), samplePath("planted"), samplePath("newer"))
+	explained := 0
+	explain := func(r *Row) string { // the first of the newer kernel
+		if explained++; strings.HasPrefix(r.Run.Kernel, "7.") && explained == 3 {
+			return "because"
+		}
+		return ""
+	}
+	v, err := Check(t.Context(), &b, cfs, explain, 1, samplePath("a"), samplePath("planted"), samplePath("newer"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []Tally{{"6.12.48+deb13-amd64", 184, 2}, {"7.2.1+deb14-cloud-amd64", 74, 2}}
+	want := []Tally{{"6.12.48+deb13-amd64", 184, 2, 2}, {"7.2.1+deb14-cloud-amd64", 74, 2, 1}}
 	if diff := cmp.Diff(want, v.Kernels); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -245,7 +252,7 @@ func TestCheckFindsPlanted(t *testing.T) {
 	for _, c := range v.Classes {
 		sum += c.Count
 	}
-	if sum != 4 {
+	if sum != 4 || !slices.ContainsFunc(v.Classes, func(c Class) bool { return strings.HasSuffix(c.Name, ": because") }) {
 		t.Errorf("classes count %d disagreements: %+v", sum, v.Classes)
 	}
 }

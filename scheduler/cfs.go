@@ -9,14 +9,19 @@ import (
 
 // CFS is the kernel's own rule: an exact replay of the locality part of
 // can_migrate_task() (kernel/sched/fair.c, 6.12).
-type CFS struct{}
+type CFS struct {
+	// TiesNeutral is the one known difference of later kernels (seen on 7.2): where
+	// the task's two nodes weigh the same, 6.12's migrate_degrades_locality() takes
+	// that for an improvement, theirs for neutral, and task_hot() decides.
+	TiesNeutral bool
+}
 
 // Name returns "cfs".
 func (CFS) Name() string { return "cfs" }
 
 // Decide says what the kernel would have said.
-func (CFS) Decide(d *features.Decision) Verdict {
-	hot := degradesLocality(d)
+func (r CFS) Decide(d *features.Decision) Verdict {
+	hot := r.degradesLocality(d)
 	if hot == neutral {
 		hot = taskHot(d)
 	}
@@ -40,7 +45,7 @@ func heatOf(b bool) heat {
 }
 
 // degradesLocality is migrate_degrades_locality().
-func degradesLocality(d *features.Decision) heat {
+func (r CFS) degradesLocality(d *features.Decision) heat {
 	if !d.NUMABalancing || !d.HasFaults || d.Domain&features.SDNUMA == 0 || d.SrcNode == d.DstNode {
 		return neutral
 	}
@@ -63,7 +68,11 @@ func degradesLocality(d *features.Decision) heat {
 	if d.HasGroup {
 		faults, total = d.GroupFaults, d.GroupTotalFaults
 	}
-	return heatOf(nodeWeight(d, faults, total, d.DstNode) < nodeWeight(d, faults, total, d.SrcNode))
+	dst, src := nodeWeight(d, faults, total, d.DstNode), nodeWeight(d, faults, total, d.SrcNode)
+	if dst == src && r.TiesNeutral {
+		return neutral
+	}
+	return heatOf(dst < src)
 }
 
 // nodeWeight is task_weight() and group_weight(), which differ only in whose

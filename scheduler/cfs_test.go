@@ -128,3 +128,32 @@ func TestCFS(t *testing.T) {
 		})
 	}
 }
+
+// TestTiesNeutral checks where later kernels leave it to task_hot(), and that
+// they differ nowhere else.
+func TestTiesNeutral(t *testing.T) {
+	later := scheduler.CFS{TiesNeutral: true}
+	for _, tc := range []struct {
+		name           string
+		d              features.Decision
+		want612, later bool
+	}{
+		{"equal, hot", remote(func(d *features.Decision) { d.TaskFaults, d.Delta = []uint64{200, 200}, 1 }), true, false},
+		{"equal, cold", remote(func(d *features.Decision) { d.TaskFaults = []uint64{200, 200} }), true, true},
+		{"equal, hot, failed often", remote(func(d *features.Decision) {
+			d.TaskFaults, d.Delta, d.NrBalanceFailed = []uint64{200, 200}, 1, 3
+		}), true, true},
+		{"equal, hot, prefers the destination", remote(func(d *features.Decision) {
+			d.TaskFaults, d.Delta, d.PreferredNode = []uint64{200, 200}, 1, 1
+		}), true, true},
+		{"worse, cold", remote(func(d *features.Decision) {}), false, false},
+		{"better, hot", remote(func(d *features.Decision) { d.TaskFaults, d.Delta = []uint64{100, 300}, 1 }), true, true},
+	} {
+		if got := (scheduler.CFS{}).Decide(&tc.d).Migrate; got != tc.want612 {
+			t.Errorf("%s: 6.12 %v", tc.name, got)
+		}
+		if got := later.Decide(&tc.d).Migrate; got != tc.later {
+			t.Errorf("%s: later %v", tc.name, got)
+		}
+	}
+}

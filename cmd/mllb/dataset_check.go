@@ -34,7 +34,7 @@ func (c *datasetCheckCmd) Run(ctx context.Context, out output) error {
 		records, most = io.Discard, 0
 	}
 	rule := scheduler.CFS{}
-	v, err := dataset.Check(ctx, records, func(d *features.Decision) bool { return rule.Decide(d).Migrate }, most, c.Files...)
+	v, err := dataset.Check(ctx, records, func(d *features.Decision) bool { return rule.Decide(d).Migrate }, explain, most, c.Files...)
 	if err != nil {
 		return err
 	}
@@ -46,6 +46,14 @@ func (c *datasetCheckCmd) Run(ctx context.Context, out output) error {
 		err = drawVerdict(out.stdout, v, c.Max)
 	}
 	return errors.Join(err, c.judge(v))
+}
+
+// explain tries what is known of the rules after 6.12.
+func explain(r *dataset.Row) string {
+	if newer(r.Run.Kernel) && (scheduler.CFS{TiesNeutral: true}).Decide(&r.Decision).Migrate == r.Migrate {
+		return "explained: equal NUMA weights, which this kernel takes for neutral"
+	}
+	return ""
 }
 
 func drawVerdict(w io.Writer, v *dataset.Verdict, printed int) error {
@@ -60,8 +68,12 @@ func drawVerdict(w io.Writer, v *dataset.Verdict, printed int) error {
 		fmt.Fprintf(w, "%8d  %s\n", c.Count, c.Name)
 	}
 	for _, k := range v.Kernels {
-		fmt.Fprintf(w, "kernel %s: %d of %d usable records agree (%.3f %%)\n", k.Kernel, k.Usable-k.Disagree, k.Usable,
+		fmt.Fprintf(w, "kernel %s: %d of %d usable records agree (%.3f %%)", k.Kernel, k.Usable-k.Disagree, k.Usable,
 			100*float64(k.Usable-k.Disagree)/float64(k.Usable))
+		if k.Disagree > 0 {
+			fmt.Fprintf(w, ", %d disagree, %d of them unexplained", k.Disagree, k.Unexplained)
+		}
+		fmt.Fprintln(w)
 	}
 	_, err := fmt.Fprintf(w, "%d records\n", v.Rows)
 	return err

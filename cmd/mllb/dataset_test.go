@@ -64,3 +64,24 @@ func unfinished(path string) error {
 	}
 	return os.Rename(tmp, path+".parts")
 }
+
+// TestExplain plants a tie of NUMA weights on a cache-hot task: later kernels
+// refuse it where 6.12 does not.
+func TestExplain(t *testing.T) {
+	tie := dataset.Row{Run: &dataset.Run{Kernel: "7.2.1"}, Record: features.Record{Decision: features.Decision{
+		SrcNode: 0, DstNode: 1, Domain: features.SDNUMA, Fair: true, NUMABalancing: true, HasFaults: true,
+		PreferredNode: features.NoNode, Delta: 1, MigrationCost: 500, TaskFaults: []uint64{7, 7}, TaskTotalFaults: 14,
+	}}}
+	if got := explain(&tie); got == "" {
+		t.Error("a tie is not explained")
+	}
+	old := tie
+	old.Run = &dataset.Run{Kernel: "6.12.1"}
+	worse := tie
+	worse.TaskFaults = []uint64{5, 9}
+	for name, r := range map[string]*dataset.Row{"6.12": &old, "no tie": &worse} {
+		if got := explain(r); got != "" {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+}

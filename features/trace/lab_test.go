@@ -216,25 +216,10 @@ func difference(v version, r *features.Record) string {
 	if v.before(version{7, 2}) {
 		return ""
 	}
-	neutral := r.Decision
-	neutral.HasFaults = false
-	if equalWeights(&r.Decision) && (scheduler.CFS{}).Decide(&neutral).Migrate == r.Migrate {
+	if (scheduler.CFS{TiesNeutral: true}).Decide(&r.Decision).Migrate == r.Migrate {
 		return "equal weights are neutral"
 	}
 	return ""
-}
-
-// equalWeights compares the two nodes as a direct topology does.
-func equalWeights(d *features.Decision) bool {
-	faults, total := d.TaskFaults, d.TaskTotalFaults
-	if d.HasGroup {
-		faults, total = d.GroupFaults, d.GroupTotalFaults
-	}
-	if !d.HasFaults || d.Domain&features.SDNUMA == 0 || d.SrcNode == d.DstNode ||
-		d.PreferredNode == d.SrcNode || d.PreferredNode == d.DstNode || d.Idle == features.Idle {
-		return false
-	}
-	return total == 0 || 1000*faults[d.SrcNode]/total == 1000*faults[d.DstNode]/total
 }
 
 // TestDrops lets a ring of one page overflow: what is lost is counted.
