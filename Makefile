@@ -8,6 +8,8 @@ BIN   := bin
 # What `make run` runs under mllbd: any command. It ends when the command does.
 RUN   ?= ./$(BIN)/mllbd run --mode own --view -- sh scripts/demo.sh
 BENCH ?= .
+# Where `make data` keeps the runs.
+RECORDINGS ?= recordings
 SUDO  := $(if $(filter 0,$(shell id -u)),,sudo)
 
 ##@ Use
@@ -17,6 +19,9 @@ run: build ## Balance a demo load on this machine with the learned policy, and u
 
 build: need-go ## Build bin/mllbd and bin/mllb, static
 	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN)/ ./cmd/mllbd ./cmd/mllb
+
+data: build need-qemu ## Record the datasets of data/ again in guests: hours, resumable, goes on where it stopped
+	MLLB=./$(BIN)/mllb sh scripts/record.sh $(RECORDINGS)
 
 ##@ Develop
 
@@ -62,4 +67,4 @@ need-clang:
 	  echo "clang-19 is missing; installing Debian's clang-19, llvm-19 and libbpf-dev" >&2; \
 	  $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq --no-install-recommends clang-19 llvm-19 libbpf-dev; }
 
-.PHONY: run build test test-lab lint generate model bench clean help need-go need-clang need-qemu
+.PHONY: run build data test test-lab lint generate model bench clean help need-go need-clang need-qemu
