@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"mllb/dataset"
+	"mllb/features"
+	"mllb/mlp"
+	"mllb/scheduler"
+)
+
+// TestTrainScripts are sessions with runs.parquet, eight runs at four loads
+// that the kernel's rule labelled; onelabel.parquet, where it always says
+// "migrate"; and unusable.parquet, where it was never asked.
+func TestTrainScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/train", UpdateScripts: *update, RequireExplicitExec: true,
+		Setup: func(env *testscript.Env) error {
+			for name, fill := range map[string]func(rng *rand.Rand, r *features.Record){
+				"runs":     func(*rand.Rand, *features.Record) {},
+				"onelabel": func(_ *rand.Rand, r *features.Record) { r.Migrate = true },
+				"unusable": func(_ *rand.Rand, r *features.Record) { r.Condition = features.CPUsAllowed },
+			} {
+				if err := writeRuns(filepath.Join(env.WorkDir, name+".parquet"), fill); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	})
+}
+
+func writeRuns(path string, fill func(rng *rand.Rand, r *features.Record)) error {
+	rng := rand.New(rand.NewPCG(1, 2))
+	var parts []string
+	for run := range 8 {
+		part := fmt.Sprintf("%s.%d", path, run)
+		w, err := dataset.Create(part, dataset.Meta{Runs: []dataset.Run{{
+			ID: fmt.Sprint("run", run), Load: []string{"50", "100", "200", "400"}[run%4], Kernel: "6.12.48+deb13-amd64", Topology: "2x4x2",
+		}}})
+		if err != nil {
+			return err
+		}
+		recs := make([]features.Record, 150)
+		for i := range recs {
+			randomRecord(rng, &recs[i])
+			fill(rng, &recs[i])
+		}
+		if err := w.Write(recs); err != nil {
+			return err
+		}
+		if err := w.Close(); err != nil {
+			return err
+		}
+		parts = append(parts, part)
+	}
+	_, err := dataset.Merge(context.Background(), path, "test", parts...)
+	return err
+}
+
+func randomRecord(rng *rand.Rand, r *features.Record) {
+	r.Fair, r.Domain = true, features.SDNUMA
+	r.Idle = features.IdleType(rng.IntN(3))
+	r.DstNode, r.PreferredNode = int32(rng.IntN(2)), int32(rng.IntN(3)-1)
+	r.SrcNrRunning = uint32(2 + rng.IntN(3))
+	r.SrcLen, r.SrcNrPreferredRunning, r.SrcLoad = r.SrcNrRunning, uint32(rng.IntN(3)), uint64(rng.IntN(4000))
+	r.Delta, r.MigrationCost = rng.Int64N(3e6), 500_000
+	r.NrBalanceFailed, r.CacheNiceTries = uint32(rng.IntN(3)), 1
+	r.NUMABalancing, r.HasFaults = true, r.PreferredNode >= 0
+	if r.HasFaults {
+		r.TaskFaults = []uint64{uint64(rng.IntN(100)), uint64(rng.IntN(100))}
+		r.TaskTotalFaults = r.TaskFaults[0] + r.TaskFaults[1]
+	}
+	r.Migrate = scheduler.CFS{}.Decide(&r.Decision).Migrate
+}
+
+// TestTrainProgress holds what a person reads of the time left.
+func TestTrainProgress(t *testing.T) {
+	p := newTrainProgress(io.Discard, "fold", 4, 100)
+	p.started = time.Now().Add(-50 * time.Second)
+	p.epoch(0, mlp.Epoch{Number: 50}, false)
+	if got := p.share(); got != 50.0/400 {
+		t.Errorf("50 of at most 400 epochs: %g", got)
+	}
+	if line := p.bar(0, &mlp.Epoch{Number: 50, Loss: 0.5}); !strings.HasPrefix(line, "[##..................] fold 1/4  epoch 50  loss 0.50000") ||
+		!strings.HasSuffix(line, "balanced -  at most 5m50s left") {
+		t.Errorf("bar %q", line)
+	}
+	p.epoch(0, mlp.Epoch{Number: 50}, true)
+	p.epoch(1, mlp.Epoch{Number: 25}, false)
+	if got := p.share(); got != 75.0/200 {
+		t.Errorf("a fold of 50 epochs and 25 of the next: %g of the work", got)
+	}
+	p.epoch(1, mlp.Epoch{Number: 70}, false)
+	if got := p.share(); got != 120.0/220 {
+		t.Errorf("a fold of 50 epochs and 70 of the next: %g of the work", got)
+	}
+}
