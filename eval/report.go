@@ -74,7 +74,7 @@ func (f Figure) Percent() string {
 	if x < 100 {
 		x = min(x, 99.999)
 	}
-	return fmt.Sprintf("%.3f", x)
+	return positiveZero(fmt.Sprintf("%.3f", x))
 }
 
 // positiveZero takes the sign off what was rounded to zero.
