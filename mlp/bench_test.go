@@ -81,21 +81,6 @@ func randomModel(rng *rand.Rand, set *features.Set, hidden int) *Model {
 	return m
 }
 
-// randomVector is a plausible decision.
-func randomVector(rng *rand.Rand, set *features.Set) (v features.Vector) {
-	bit, ratio := 0, 0
-	for _, f := range set.Features {
-		if f.Kind == features.Binary {
-			v.Bits |= rng.Uint32() & 1 << bit
-			bit++
-			continue
-		}
-		v.Ratios[ratio] = int32(rng.NormFloat64() * 4 * features.One)
-		ratio++
-	}
-	return v
-}
-
 const variety = 1024 // inputs, more than a branch predictor learns
 
 // benchmark calls run for each set with a model and a variety of inputs.

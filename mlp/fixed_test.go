@@ -91,7 +91,7 @@ func TestFloatAgrees(t *testing.T) {
 				t.Fatal(err)
 			}
 			worst := 0.0
-			for _, in := range inputs(rng, set, 40)[20:] {
+			for _, in := range goldenInputs(rng, set, 40)[20:] {
 				x := make([]float32, len(in))
 				for i, q := range in {
 					x[i] = float32(features.ToFloat(q))

@@ -20,27 +20,6 @@ import (
 
 var update = flag.Bool("update", false, "rewrite testdata/golden.json from the slow reference")
 
-// golden is testdata/golden.json, which the tests of every implementation of
-// the integer network read. Every number is Q21.11.
-type golden struct {
-	Schema   int             `json:"schema"`
-	Networks []goldenNetwork `json:"networks"`
-}
-
-type goldenNetwork struct {
-	Note       string       `json:"note"`
-	FeatureSet string       `json:"feature_set"`
-	Weights    [2][][]int32 `json:"weights"` // by layer, neuron, input
-	Biases     [2][]int32   `json:"biases"`
-	Cases      []goldenCase `json:"cases"`
-}
-
-type goldenCase struct {
-	Inputs []int32 `json:"inputs"` // in the order of the set; 0/1 features are 0 or 2048
-	Hidden []int32 `json:"hidden"` // after ReLU
-	Output int32   `json:"output"`
-}
-
 // reference is one layer in arbitrary precision, in the plainest order.
 func reference(weights [][]int32, biases, in []int32, relu bool) []int32 {
 	out := make([]int32, len(weights))
@@ -65,9 +44,9 @@ func reference(weights [][]int32, biases, in []int32, relu bool) []int32 {
 	return out
 }
 
-func referenceCase(q *Quantised, in []int32) goldenCase {
+func referenceCase(q *Quantised, in []int32) GoldenCase {
 	hidden := reference(q.Weights[0], q.Biases[0], in, true)
-	return goldenCase{in, hidden, reference(q.Weights[1], q.Biases[1], hidden, false)[0]}
+	return GoldenCase{in, hidden, reference(q.Weights[1], q.Biases[1], hidden, false)[0]}
 }
 
 // extremes returns models at the edges of the arithmetic, by what they show.
@@ -95,28 +74,8 @@ func extremes(rng *rand.Rand, set *features.Set) map[string]*Model {
 	return models
 }
 
-// inputs returns vectors of a set, the first ones at the edges.
-func inputs(rng *rand.Rand, set *features.Set, n int) [][]int32 {
-	edges := []int32{0, 1, -1, features.One, -features.One, half, -half, math.MaxInt32, math.MinInt32}
-	qs := make([][]int32, n)
-	for i := range qs {
-		v := randomVector(rng, set)
-		for k := range v.Ratios {
-			if i < n/2 && v.Ratios[k] != 0 {
-				v.Ratios[k] = edges[rng.IntN(len(edges))]
-			}
-		}
-		if i < 2 {
-			v.Bits = uint32(-i) // none and, cut to the set by Unpack, all
-		}
-		qs[i] = make([]int32, len(set.Features))
-		set.Unpack(qs[i], &v)
-	}
-	return qs
-}
-
-func makeGolden(t *testing.T) golden {
-	g := golden{Schema: 1}
+func makeGolden(t *testing.T) Golden {
+	g := Golden{Schema: GoldenSchema}
 	rng := rand.New(rand.NewPCG(3, 4))
 	notes := []string{"ordinary weights", "another hidden layer", "wider than any fast one", "saturating weights", "saturating biases", "smallest weights"}
 	for _, name := range []string{"paper15", "locality17"} {
@@ -130,8 +89,8 @@ func makeGolden(t *testing.T) golden {
 			if err != nil {
 				t.Fatalf("%s: %v", note, err)
 			}
-			n := goldenNetwork{Note: note, FeatureSet: name, Weights: q.Weights, Biases: q.Biases}
-			for _, in := range inputs(rng, set, 24) {
+			n := GoldenNetwork{Note: note, FeatureSet: name, Weights: q.Weights, Biases: q.Biases}
+			for _, in := range goldenInputs(rng, set, 24) {
 				n.Cases = append(n.Cases, referenceCase(q, in))
 			}
 			g.Networks = append(g.Networks, n)
@@ -140,27 +99,36 @@ func makeGolden(t *testing.T) golden {
 	return g
 }
 
-func writeGolden(t *testing.T, path string, g golden) {
-	// One case or one neuron a line: indenting every number would hide them.
-	var b bytes.Buffer
-	b.WriteString("{\"schema\": 1, \"networks\": [\n")
-	for i, n := range g.Networks {
-		line, err := json.Marshal(n)
-		if err != nil {
-			t.Fatal(err)
+// TestNewGolden holds what is exported of a model against the slow reference.
+func TestNewGolden(t *testing.T) {
+	rng := rand.New(rand.NewPCG(16, 17))
+	for s := range features.Sets() {
+		for _, hidden := range []int{1, 10, 64} {
+			m := randomModel(rng, &features.Sets()[s], hidden)
+			m.Threshold = 0.75
+			g, err := NewGolden(m, "a note", 40, 7)
+			if err != nil {
+				t.Fatal(err)
+			}
+			q, _ := m.Quantise()
+			n := g.Networks[0]
+			if len(n.Cases) != 40 || *n.Threshold != 2250 { // log(3)
+				t.Errorf("%d cases, threshold %d", len(n.Cases), *n.Threshold)
+			}
+			for i, c := range n.Cases {
+				if diff := cmp.Diff(referenceCase(q, c.Inputs), c); diff != "" {
+					t.Errorf("%s, %d hidden, case %d differs from the reference:\n%s", n.FeatureSet, hidden, i, diff)
+				}
+			}
+			var b bytes.Buffer
+			if err := g.Write(&b); err != nil {
+				t.Fatal(err)
+			}
+			var read Golden
+			if err := json.Unmarshal(b.Bytes(), &read); err != nil || !cmp.Equal(g, read) {
+				t.Errorf("written and read again: %v\n%s", err, cmp.Diff(g, read))
+			}
 		}
-		for _, cut := range []string{`"weights":`, `"biases":`, `"cases":`, `{"inputs"`} {
-			line = bytes.ReplaceAll(line, []byte(cut), []byte("\n"+cut))
-		}
-		b.Write(line)
-		if i < len(g.Networks)-1 {
-			b.WriteByte(',')
-		}
-		b.WriteByte('\n')
-	}
-	b.WriteString("]}\n")
-	if err := os.WriteFile(path, b.Bytes(), 0o644); err != nil {
-		t.Fatal(err)
 	}
 }
 
@@ -169,17 +137,24 @@ func writeGolden(t *testing.T, path string, g golden) {
 func TestGolden(t *testing.T) {
 	path := filepath.Join("testdata", "golden.json")
 	if *update {
-		writeGolden(t, path, makeGolden(t))
+		var b bytes.Buffer
+		g := makeGolden(t)
+		if err := g.Write(&b); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, b.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
 	}
 	data, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var g golden
+	var g Golden
 	if err := json.Unmarshal(data, &g); err != nil {
 		t.Fatal(err)
 	}
-	if g.Schema != 1 || len(g.Networks) == 0 {
+	if g.Schema != GoldenSchema || len(g.Networks) == 0 {
 		t.Fatalf("schema %d, %d networks", g.Schema, len(g.Networks))
 	}
 	reached := map[string]bool{}
@@ -198,7 +173,7 @@ func TestGolden(t *testing.T) {
 			if err := set.Pack(&v, c.Inputs); err != nil {
 				t.Fatal(err)
 			}
-			got := goldenCase{c.Inputs, make([]int32, len(c.Hidden)), f.Logit(&v)}
+			got := GoldenCase{c.Inputs, make([]int32, len(c.Hidden)), f.Logit(&v)}
 			f.Hidden(got.Hidden, &v)
 			if diff := cmp.Diff(c, got); diff != "" {
 				t.Errorf("%s, %s, case %d (-want +got):\n%s", n.FeatureSet, n.Note, i, diff)

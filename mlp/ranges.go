@@ -59,25 +59,41 @@ type Bounds struct {
 	low, high [features.MaxRatio]int32
 }
 
-// Bounds returns the ranges of the model in Q21.11; nil if it has none.
+// Limits returns the ranges of the model in Q21.11, in the order of its set;
+// nil if it has none.
+func (m *Model) Limits() (low, high []int32) {
+	for k, r := range m.Ranges {
+		l, h := outward(r)
+		if m.Set.Features[k].Kind == features.Binary {
+			l, h = 0, features.One
+			if r[0] > 0 {
+				l = features.One
+			}
+			if r[1] < 1 {
+				h = 0
+			}
+		}
+		low, high = append(low, l), append(high, h)
+	}
+	return low, high
+}
+
+// Bounds returns the ranges of the model for inference; nil if it has none.
 func (m *Model) Bounds() *Bounds {
 	if m.Ranges == nil {
 		return nil
 	}
 	b := new(Bounds)
+	low, high := m.Limits()
 	bit, ratio := 0, 0
-	for k, r := range m.Ranges {
+	for k := range low {
 		if m.Set.Features[k].Kind == features.Binary {
-			if r[1] < 1 {
-				b.zero |= 1 << bit
-			}
-			if r[0] > 0 {
-				b.one |= 1 << bit
-			}
+			b.one |= uint32(low[k]>>features.FracBits) << bit
+			b.zero |= uint32(1-high[k]>>features.FracBits) << bit
 			bit++
 			continue
 		}
-		b.low[ratio], b.high[ratio] = outward(r)
+		b.low[ratio], b.high[ratio] = low[k], high[k]
 		ratio++
 	}
 	return b
@@ -108,24 +124,13 @@ func (b *Bounds) Contain(v *features.Vector) bool {
 // Outside returns the indices, in the model's set, of the features that are out
 // of their ranges.
 func (m *Model) Outside(v *features.Vector) (out []int) {
-	b := m.Bounds()
-	if b == nil {
-		return nil
-	}
-	bit, ratio := 0, 0
-	for k := range m.Set.Features {
-		if m.Set.Features[k].Kind == features.Binary {
-			set := v.Bits >> bit & 1
-			if set&(b.zero>>bit) != 0 || set < b.one>>bit&1 {
-				out = append(out, k)
-			}
-			bit++
-			continue
-		}
-		if x := v.Ratios[ratio]; x < b.low[ratio] || x > b.high[ratio] {
+	low, high := m.Limits()
+	q := make([]int32, len(m.Set.Features))
+	m.Set.Unpack(q, v)
+	for k := range low {
+		if q[k] < low[k] || q[k] > high[k] {
 			out = append(out, k)
 		}
-		ratio++
 	}
 	return out
 }

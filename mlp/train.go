@@ -14,6 +14,7 @@ const (
 	streamSplit = iota + 1
 	streamInit
 	streamShuffle
+	streamGolden
 )
 
 // TrainConfig says how to train one network. PaperConfig fills it.
