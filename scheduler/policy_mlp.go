@@ -11,10 +11,13 @@ import (
 	"mllb/mlp"
 )
 
-// MLP asks the network. The kernel's rule is not consulted.
+// MLP asks the network. The kernel's rule is consulted only where a feature is
+// out of the range that it had in training: there a network has learned
+// nothing, and what it says is chance. A model without ranges is always asked.
 type MLP struct {
-	set *features.Set
-	net *mlp.Fixed
+	set    *features.Set
+	net    *mlp.Fixed
+	bounds *mlp.Bounds
 }
 
 // NewMLP returns the policy of a model, quantised to Q21.11.
@@ -26,16 +29,22 @@ func NewMLP(m *mlp.Model) (*MLP, error) {
 	if err != nil {
 		return nil, fmt.Errorf("policy mlp: %w", err)
 	}
-	return &MLP{set: m.Set, net: net}, nil
+	return &MLP{set: m.Set, net: net, bounds: m.Bounds()}, nil
 }
 
 // Name returns "mlp".
 func (*MLP) Name() string { return "mlp" }
 
-// Decide returns the network's answer and its logit.
+// Decide returns the network's answer and its logit, or what policy cfs says and
+// no logit.
 func (p *MLP) Decide(d *features.Decision) Verdict {
 	var v features.Vector
 	p.set.Fill(&v, d)
+	if !p.bounds.Contain(&v) {
+		verdict := CFS{}.Decide(d)
+		verdict.Outside = true
+		return verdict
+	}
 	logit := p.net.Logit(&v)
 	return Verdict{Migrate: p.net.Migrate(logit), Logit: logit}
 }

@@ -53,7 +53,34 @@ func TestNewPolicy(t *testing.T) {
 	}
 }
 
-// The network alone answers, even where the kernel's rule would say otherwise.
+// Out of the ranges of its training the network is not asked.
+func TestMLPOutside(t *testing.T) {
+	m := model(t, "locality17", "prefer_dst") // says stay to what follows
+	m.Ranges = make([]mlp.Range, len(m.Set.Features))
+	for k := range m.Ranges {
+		m.Ranges[k] = mlp.Range{-2, 3}
+	}
+	p, err := scheduler.NewPolicy("mlp", m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := local(func(d *features.Decision) { d.Delta, d.SrcLen = 1000, 5 }) // cold
+	if v := p.Decide(&in); v.Migrate || v.Outside {
+		t.Errorf("within: %+v, want the network's stay", v)
+	}
+	far := in
+	far.SrcLen = 6
+	if v := p.Decide(&far); v != (scheduler.Verdict{Migrate: true, Outside: true}) {
+		t.Errorf("outside: %+v, want the rule's migrate, and no logit", v)
+	}
+	hot := far
+	hot.Delta = 1
+	if v := p.Decide(&hot); v != (scheduler.Verdict{Outside: true}) {
+		t.Errorf("outside: %+v, want the rule's stay, and no logit", v)
+	}
+}
+
+// Within its training the network alone answers, even where the kernel's rule would say otherwise.
 func TestMLP(t *testing.T) {
 	p, err := scheduler.NewPolicy("mlp", model(t, "locality17", "prefer_dst"))
 	if err != nil {

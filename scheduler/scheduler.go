@@ -41,6 +41,7 @@ type Enforcer interface {
 type Verdict struct {
 	Migrate bool
 	Logit   int32 // Q21.11; 0 where the policy has none
+	Outside bool  // it is unlike anything that the model learned from, and policy cfs answered
 }
 
 // Policy judges one candidate move. It must not keep d or what it points to.

@@ -119,8 +119,12 @@ func (e *events) appendVerdict(b []byte, c *scheduler.Candidate) []byte {
 		b = appendFloat(b, float64(v))
 		sep = ','
 	}
-	b = append(b, `},"logit":`...)
-	b = appendFloat(b, features.ToFloat(c.Verdict.Logit))
+	if c.Verdict.Outside { // the network was not asked
+		b = append(b, `},"outside":true`...)
+	} else {
+		b = append(b, `},"logit":`...)
+		b = appendFloat(b, features.ToFloat(c.Verdict.Logit))
+	}
 	if c.Verdict.Migrate {
 		return append(b, `,"verdict":"migrate"`...)
 	}

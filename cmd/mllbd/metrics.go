@@ -46,6 +46,7 @@ var plain = []metric{
 	{desc("holds_failed_total", "Holds that the kernel refused."), prometheus.CounterValue, func(c *counters) float64 { return float64(c.HoldFailed) }},
 	{desc("holds_in_place_total", "Threads held on the CPU where they were."), prometheus.CounterValue, func(c *counters) float64 { return float64(c.InPlace) }},
 	{desc("releases_total", "Threads that the scheduler gave their mask back."), prometheus.CounterValue, func(c *counters) float64 { return float64(c.Released) }},
+	{desc("decisions_outside_total", "Decisions outside the model's training data, which policy cfs answered."), prometheus.CounterValue, func(c *counters) float64 { return float64(c.Outside) }},
 	{desc("threads", "Threads in the last snapshot."), prometheus.GaugeValue, func(c *counters) float64 { return float64(c.Threads) }},
 	{desc("threads_managed", "Threads in scope."), prometheus.GaugeValue, func(c *counters) float64 { return float64(c.Managed) }},
 	{desc("threads_held", "Threads held on one CPU."), prometheus.GaugeValue, func(c *counters) float64 { return float64(c.Held) }},

@@ -42,11 +42,12 @@ func sampleTick(t testing.TB) *scheduler.Tick {
 	}
 	s.Threads[4].Hold, s.Threads[5].Managed = 1, false
 	d := features.Decision{SrcNode: 0, DstNode: 1, SrcLen: 5, DstLen: 0, SrcLoad: 1500, Idle: features.Idle, PreferredNode: features.NoNode}
+	outside := scheduler.Verdict{Migrate: true, Outside: true}
 	yes, no := scheduler.Verdict{Migrate: true, Logit: 3 * features.One / 2}, scheduler.Verdict{Logit: -features.One}
 	plan := &scheduler.Plan{
 		Candidates: []scheduler.Candidate{
 			{Thread: 0, From: 0, To: 2, Level: topology.Machine, Reason: scheduler.Moved, Asked: true, Decision: d, Verdict: yes},
-			{Thread: 1, From: 0, To: 1, Level: topology.Node, Reason: scheduler.Moved, Asked: true, Decision: d, Verdict: yes},
+			{Thread: 1, From: 0, To: 1, Level: topology.Node, Reason: scheduler.Moved, Asked: true, Decision: d, Verdict: outside},
 			{Thread: 2, From: 3, To: 2, Level: topology.Node, Reason: scheduler.Stay, Asked: true, Decision: d, Verdict: no},
 			{Thread: 5, From: 3, To: 2, Level: topology.Node, Reason: scheduler.NotManaged},
 			{Thread: 3, From: 3, To: 2, Level: topology.Node, Reason: scheduler.Moved, Active: true},
@@ -85,14 +86,14 @@ func TestStats(t *testing.T) {
 	st.Tick(sampleTick(t))
 	c := st.read()
 	type numbers struct {
-		Ticks, Missed, Asked, Approved, Moved, Failed, InPlace, Released uint64
+		Ticks, Missed, Asked, Approved, Outside, Moved, Failed, InPlace, Released uint64
 		Threads, Managed, Held                                           int
 		Imbalance                                                        uint32
 	}
-	got := numbers{c.Ticks, c.Missed, total(c.Asked), total(c.Approved), total(c.Moves), c.HoldFailed, c.InPlace, c.Released,
+	got := numbers{c.Ticks, c.Missed, total(c.Asked), total(c.Approved), c.Outside, total(c.Moves), c.HoldFailed, c.InPlace, c.Released,
 		c.Threads, c.Managed, c.Held, c.Imbalance}
 	// Held: one before, three more, one released.
-	if diff := cmp.Diff(numbers{1, 1, 3, 2, 2, 1, 1, 1, 6, 5, 3, 12}, got); diff != "" {
+	if diff := cmp.Diff(numbers{1, 1, 3, 2, 1, 2, 1, 1, 1, 6, 5, 3, 12}, got); diff != "" {
 		t.Errorf("counters (-want +got):\n%s", diff)
 	}
 	wantNodes := []nodeStat{{ID: 0, CPUs: 2, Queue: []uint32{5, 1}, Total: 6, Min: 1, Max: 5}, {ID: 1, CPUs: 2, Queue: []uint32{0, 12}, Total: 12, Max: 12}}

@@ -32,6 +32,7 @@ type counters struct {
 	Candidates [topology.NumLevels][scheduler.NumReasons]uint64
 	Asked      [topology.NumLevels]uint64
 	Approved   [topology.NumLevels]uint64
+	Outside    uint64                     // of those asked: policy cfs answered for the model
 	Moves      [topology.NumLevels]uint64 // that took effect
 	HoldFailed uint64                     // holds that the kernel refused
 	InPlace    uint64                     // threads held where they were
@@ -105,6 +106,9 @@ func (c *counters) candidates(p *scheduler.Plan) {
 			c.Asked[cand.Level]++
 			if cand.Verdict.Migrate {
 				c.Approved[cand.Level]++
+			}
+			if cand.Verdict.Outside {
+				c.Outside++
 			}
 		}
 	}

@@ -40,7 +40,7 @@ func (s *session) summary() {
 	share := 100 * (cpuTime() - s.stats.cpu).Seconds() / up.Seconds()
 	if s.cfg.LogForm == "json" {
 		s.log.Info("summary", "seconds", up.Seconds(), "ticks", c.Ticks, "failed", c.Failed, "missed", c.Missed,
-			"asked", total(c.Asked), "approved", total(c.Approved), "moved", total(c.Moves), "held_in_place", c.InPlace,
+			"asked", total(c.Asked), "approved", total(c.Approved), "outside", c.Outside, "moved", total(c.Moves), "held_in_place", c.InPlace,
 			"refused", reasons(c.refused()), "imbalance_mean", c.imbalanceMean(), "imbalance_max", c.ImbalanceMax,
 			"cpu_percent", share, "restored", s.restored.Restored+s.restored.Inherited, "left", s.restored.Failed)
 		return
@@ -53,6 +53,9 @@ func writeSummary(w io.Writer, c *counters, up time.Duration, share float64, mod
 		c.Ticks, up.Seconds(), c.Failed, c.Missed, share)
 	fmt.Fprintf(w, "mllbd: decisions asked %d, approved %d, moved %d%s; held in place %d; refused: %s\n",
 		total(c.Asked), total(c.Approved), total(c.Moves), byLevel(c.Moves), c.InPlace, reasons(c.refused()))
+	if c.Outside > 0 {
+		fmt.Fprintf(w, "mllbd: of %d decisions %d were outside the model's training data; policy cfs answered them\n", total(c.Asked), c.Outside)
+	}
 	fmt.Fprintf(w, "mllbd: imbalance mean %.2f, max %d\n", c.imbalanceMean(), c.ImbalanceMax)
 	if mode != "observe" {
 		fmt.Fprintf(w, "mllbd: %s; %d left\n", r, r.Failed)

@@ -118,9 +118,13 @@ func render(id identity, c, before *counters, share float64, up time.Duration) s
 	}
 	fmt.Fprintf(&b, "threads %d  managed %d  held %d  imbalance now %d  mean %.2f  max %d\n",
 		c.Threads, c.Managed, c.Held, c.Imbalance, c.imbalanceMean(), c.ImbalanceMax)
-	fmt.Fprintf(&b, "decisions  asked %d (+%d)  approved %d (+%d)  moved %d (+%d)\n",
+	fmt.Fprintf(&b, "decisions  asked %d (+%d)  approved %d (+%d)  moved %d (+%d)",
 		total(c.Asked), total(c.Asked)-total(before.Asked), total(c.Approved), total(c.Approved)-total(before.Approved),
 		total(c.Moves), total(c.Moves)-total(before.Moves))
+	if c.Outside > 0 {
+		fmt.Fprintf(&b, "  outside the model's data %d (+%d)", c.Outside, c.Outside-before.Outside)
+	}
+	b.WriteByte('\n')
 	fmt.Fprintf(&b, "refused    %s\n", reasons(c.refused()))
 	fmt.Fprintf(&b, "mllbd      cpu %.2f%%  ticks %d  failed %d  missed %d", 100*share, c.Ticks, c.Failed, c.Missed)
 	if c.LastErr != "" {
