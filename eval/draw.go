@@ -77,7 +77,7 @@ func (r *Report) drawScores(w io.Writer) {
 	}
 	a := &r.Agreement
 	fmt.Fprintf(w, "\nfixed answers as float does in %s of %s decisions (%s %%); their logits differ by %s at most, %s rms\n",
-		grouped(int64(a.Same)), grouped(int64(r.Data.Usable)), a.Share.Percent(), a.Largest, a.RMS)
+		grouped(int64(a.Same)), grouped(int64(r.Data.Usable)), a.Share.Percent(), a.Largest.Brief(), a.RMS.Brief())
 }
 
 func (r *Report) drawGroups(w io.Writer) {
@@ -114,7 +114,7 @@ func (r *Report) drawWidths(w io.Writer) {
 		if x.Problem != "" {
 			note = "  " + x.Problem
 		}
-		fmt.Fprintf(w, "  %-15d %11s %11s %14s %12s %19s%s\n", x.Bits, x.Accuracy.Percent(), x.Balanced.Percent(), x.StayRecall.Percent(), x.Agree.Percent(), x.LargestError, note)
+		fmt.Fprintf(w, "  %-15d %11s %11s %14s %12s %19s%s\n", x.Bits, x.Accuracy.Percent(), x.Balanced.Percent(), x.StayRecall.Percent(), x.Agree.Percent(), x.LargestError.Brief(), note)
 	}
 }
 

@@ -65,6 +65,14 @@ func (f Figure) String() string {
 	return positiveZero(strconv.FormatFloat(float64(f), 'f', 4, 64))
 }
 
+// Brief writes three digits of a figure, however small.
+func (f Figure) Brief() string {
+	if !f.defined() {
+		return "-"
+	}
+	return strconv.FormatFloat(float64(f), 'g', 3, 64)
+}
+
 // Percent writes a share. What is not all does not read "100.000".
 func (f Figure) Percent() string {
 	if !f.defined() {
