@@ -19,6 +19,7 @@ type cli struct {
 	Dataset  datasetCmd  `cmd:"" help:"Look into recorded decisions; check, merge, split and export them."`
 	Train    trainCmd    `cmd:"" help:"Make a model of recorded decisions, and judge it on what it has not seen."`
 	Eval     evalCmd     `cmd:"" help:"Judge a model on recorded decisions, beside the rules it has to beat or match."`
+	Export   exportCmd   `cmd:"" help:"Write a model as a C header, as golden vectors, as ONNX."`
 	Workload workloadCmd `cmd:"" help:"Keep CPUs busy, by a seed: loads for a scheduler to balance."`
 
 	Version kong.VersionFlag `help:"Print the version and exit."`
