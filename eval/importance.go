@@ -107,7 +107,7 @@ func masks(set *features.Set) []mask {
 func (c *columns) permute(ctx context.Context, net *mlp.Fixed, set *features.Set, seed uint64) (*Importances, error) {
 	all := masks(set)
 	out := &Importances{Repeats: permutations, Features: make([]Importance, len(all))}
-	none := c.judge(net, &mask{}, nil)
+	none := c.judge(net)
 	var work sync.WaitGroup
 	slots := make(chan struct{}, runtime.GOMAXPROCS(0))
 	for i := range all {
@@ -132,7 +132,7 @@ func (c *columns) importance(net *mlp.Fixed, m *mask, none *judged, rng *rand.Ra
 	changed := 0
 	for k := range permutations {
 		rng.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
-		j := c.judge(net, m, order)
+		j := c.permuted(net, m, none, order)
 		loss[k] = j.loss - none.loss
 		accuracy[k] = none.Accuracy() - j.Accuracy()
 		balanced[k] = none.Balanced() - j.Balanced()
@@ -143,29 +143,46 @@ func (c *columns) importance(net *mlp.Fixed, m *mask, none *judged, rng *rand.Ra
 		float64(changed) / float64(permutations*len(c.labels))}
 }
 
-// judged is the answers to all decisions, and how many differ from those without
-// a permutation.
+// judged is the answers to all decisions.
 type judged struct {
 	mlp.Confusion
 	loss    float64
-	changed int
+	logits  []int32 // without a permutation
+	changed int     // by one: how many answers
 }
 
-func (c *columns) judge(net *mlp.Fixed, m *mask, order []int32) (j judged) {
+// judge answers the decisions as they are.
+func (c *columns) judge(net *mlp.Fixed) (j judged) {
+	j.logits = make([]int32, len(c.labels))
+	for i, y := range c.labels {
+		logit := net.Logit(&c.vectors[i])
+		j.logits[i] = logit
+		j.Add(y, answer(net.Migrate(logit)))
+		j.loss += loss(features.ToFloat(logit), y)
+	}
+	j.loss /= float64(len(c.labels))
+	return j
+}
+
+// permuted answers them with the masked part of each taken from another. Most are
+// as they were, so it counts what differs from none.
+func (c *columns) permuted(net *mlp.Fixed, m *mask, none *judged, order []int32) judged {
+	j := judged{Confusion: none.Confusion}
+	more := 0.0
 	for i, y := range c.labels {
 		v := c.vectors[i]
-		if order != nil {
-			m.mix(&v, &c.vectors[order[i]])
+		if m.mix(&v, &c.vectors[order[i]]); v == c.vectors[i] {
+			continue
 		}
-		logit := net.Logit(&v)
-		said := answer(net.Migrate(logit))
-		j.Add(y, said)
-		j.loss += loss(features.ToFloat(logit), y)
-		if v != c.vectors[i] && said != answer(net.Migrate(net.Logit(&c.vectors[i]))) {
+		old, logit := none.logits[i], net.Logit(&v)
+		more += loss(features.ToFloat(logit), y) - loss(features.ToFloat(old), y)
+		if was, said := answer(net.Migrate(old)), answer(net.Migrate(logit)); was != said {
+			j.N[y][was]--
+			j.N[y][said]++
 			j.changed++
 		}
 	}
-	j.loss /= float64(len(c.labels))
+	j.loss = none.loss + more/float64(len(c.labels))
 	return j
 }
 
