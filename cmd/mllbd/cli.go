@@ -33,24 +33,26 @@ type common struct {
 // runCmd is `mllbd run`: flags, environment and configuration in one.
 type runCmd struct {
 	common
-	Mode     string        `help:"observe changes nothing; assist moves what the policy approves and holds it for a lease; own holds every busy thread it manages." enum:"${modes}" default:"assist"`
-	Policy   string        `help:"Who judges a move: ${enum}." enum:"mlp,cfs,always,never" default:"mlp"`
-	Model    string        `help:"Model file for --policy mlp; default: the built-in one." placeholder:"FILE"`
-	Interval time.Duration `help:"Time between ticks, ${min_interval} to ${max_interval}." default:"100ms"`
-	Duration time.Duration `help:"End after this time; 0: run on." default:"0s"`
-	Enforcer string        `help:"affinity calls sched_setaffinity; cpuset makes per-CPU cpusets below --cgroup." enum:"affinity,cpuset" default:"affinity"`
-	Cgroup   string        `help:"Manage only threads in this cgroup and below it: a directory of any mounted hierarchy, absolute or relative to its mount." placeholder:"DIR"`
-	Hold     string        `help:"What own holds: busy threads, or all that it manages." enum:"${holds}" default:"busy"`
-	Exclude  []string      `help:"Leave these alone: command names, or cgroups (with a '/')." placeholder:"NAME|CGROUP"`
-	Budget   int           `help:"Moves a tick at the most; 0: grows with the CPUs." default:"0"`
-	Lease    time.Duration `help:"How long assist holds a thread that it moved." default:"1s"`
-	CoolDown time.Duration `help:"How long a thread that moved is left where it is." default:"500ms"`
-	Snapshot string        `help:"How the host is read: ${enum}. auto takes bpf where the kernel allows it." enum:"auto,bpf,proc" default:"auto"`
-	Events   string        `help:"Append one JSON line for each decision to FILE." placeholder:"FILE"`
-	Listen   string        `help:"Serve /metrics and /healthz at ADDR, such as 127.0.0.1:9184." placeholder:"ADDR"`
-	View     *bool         `help:"Draw the live view; default: on a terminal, unless CMD runs on it." negatable:""`
-	LogForm  string        `name:"log-format" help:"Log as ${enum}." enum:"text,json" default:"text"`
-	LogLevel slog.Level    `help:"Least level to log: debug, info, warn or error." default:"info"`
+	Mode      string        `help:"observe changes nothing; assist moves what the policy approves and holds it for a lease; own holds every busy thread it manages." enum:"${modes}" default:"assist"`
+	Policy    string        `help:"Who judges a move: ${enum}." enum:"mlp,cfs,always,never" default:"mlp"`
+	Model     string        `help:"Model file for --policy mlp; default: the built-in one." placeholder:"FILE"`
+	Interval  time.Duration `help:"Time between ticks, ${min_interval} to ${max_interval}." default:"100ms"`
+	Duration  time.Duration `help:"End after this time; 0: run on." default:"0s"`
+	Enforcer  string        `help:"affinity calls sched_setaffinity; cpuset makes per-CPU cpusets below --cgroup." enum:"affinity,cpuset" default:"affinity"`
+	Cgroup    string        `help:"Manage only threads in this cgroup and below it: a directory of any mounted hierarchy, absolute or relative to its mount." placeholder:"DIR"`
+	Hold      string        `help:"What own holds: busy threads, or all that it manages." enum:"${holds}" default:"busy"`
+	Exclude   []string      `help:"Leave these alone: command names, or cgroups (with a '/')." placeholder:"NAME|CGROUP"`
+	Budget    int           `help:"Moves a tick at the most; 0: grows with the CPUs." default:"0"`
+	Lease     time.Duration `help:"How long assist holds a thread that it moved." default:"1s"`
+	CoolDown  time.Duration `help:"How long a thread that moved is left where it is." default:"500ms"`
+	Snapshot  string        `help:"How the host is read: ${enum}. auto takes bpf where the kernel allows it." enum:"auto,bpf,proc" default:"auto"`
+	Events    string        `help:"Append one JSON line for each decision to FILE." placeholder:"FILE"`
+	Compare   *bool         `help:"Put the kernel's own decisions to the policy too, as they are made, and count where both agree; default: in observe, where they can be traced." negatable:""`
+	Decisions uint64        `help:"End once N of the kernel's decisions were compared; 0: run on." placeholder:"N" default:"0"`
+	Listen    string        `help:"Serve /metrics and /healthz at ADDR, such as 127.0.0.1:9184." placeholder:"ADDR"`
+	View      *bool         `help:"Draw the live view; default: on a terminal, unless CMD runs on it." negatable:""`
+	LogForm   string        `name:"log-format" help:"Log as ${enum}." enum:"text,json" default:"text"`
+	LogLevel  slog.Level    `help:"Least level to log: debug, info, warn or error." default:"info"`
 
 	Command []string `arg:"" optional:"" passthrough:"partial" name:"cmd" help:"Manage this command and its descendants only, and exit as it does."`
 }
@@ -131,6 +133,16 @@ func (c *runCmd) validateUse() error {
 		return errors.New("--enforcer cpuset needs --cgroup: it makes its cpusets there")
 	case c.Root != "/" && c.Mode != "observe":
 		return errors.New("--root is only for --mode observe")
+	}
+	if c.Decisions > 0 { // it waits for them: then they must be to be had
+		if c.Compare != nil && !*c.Compare {
+			return errors.New("--decisions waits for what --no-compare leaves out")
+		}
+		yes := true
+		c.Compare = &yes
+	}
+	if c.Compare != nil && *c.Compare && c.Root != "/" {
+		return errors.New("--compare asks the running kernel, not --root")
 	}
 	for _, x := range c.Exclude {
 		if x == "" {

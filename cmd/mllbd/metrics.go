@@ -62,8 +62,13 @@ var (
 	movesDesc      = desc("moves_total", "Moves that took effect.", "level")
 	nodeQueueDesc  = desc("node_queued_tasks", "Tasks in the cfs queues of a node's CPUs.", "node")
 	nodeSpreadDesc = desc("node_imbalance", "Longest less shortest cfs queue of a node, in tasks.", "node")
+	kernelDesc     = desc("kernel_decisions_total", "Decisions of the kernel that were put to the policy too.", "kernel", "policy")
+	lostDesc       = desc("kernel_decisions_lost_total", "Decisions of the kernel that were not seen.")
 	eventsDesc     = desc("events_write_errors_total", "Writes to the --events file that failed; each loses lines.")
 )
+
+// answers name the two labels of a decision.
+var answers = [2]string{"stay", "migrate"}
 
 // metrics is a prometheus.Collector over the counters.
 type metrics struct {
@@ -78,7 +83,7 @@ func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
 		ch <- plain[i].desc
 	}
 	for _, d := range []*prometheus.Desc{
-		infoDesc, candidatesDesc, decisionsDesc, movesDesc, nodeQueueDesc, nodeSpreadDesc, eventsDesc,
+		infoDesc, candidatesDesc, decisionsDesc, movesDesc, nodeQueueDesc, nodeSpreadDesc, kernelDesc, lostDesc, eventsDesc,
 	} {
 		ch <- d
 	}
@@ -107,6 +112,14 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 		n := &c.Nodes[i]
 		send(nodeQueueDesc, prometheus.GaugeValue, float64(n.Total), strconv.Itoa(n.ID))
 		send(nodeSpreadDesc, prometheus.GaugeValue, float64(n.Max-n.Min), strconv.Itoa(n.ID))
+	}
+	if k := c.Compared; k != nil {
+		for kernel := range k.By {
+			for policy, n := range k.By[kernel] {
+				send(kernelDesc, prometheus.CounterValue, float64(n), answers[kernel], answers[policy])
+			}
+		}
+		send(lostDesc, prometheus.CounterValue, float64(k.Drops))
 	}
 	if m.lost != nil {
 		send(eventsDesc, prometheus.CounterValue, float64(m.lost.Load()))

@@ -18,6 +18,7 @@ import (
 
 	"mllb/affinity"
 	"mllb/features"
+	"mllb/features/trace"
 	"mllb/scheduler"
 	"mllb/topology"
 )
@@ -70,6 +71,8 @@ type session struct {
 	events    *events
 	server    *server
 	stats     stats
+	tracer    *trace.Tracer // of the kernel's decisions, or nil
+	agreement *agreement    // with them, or nil
 
 	enforcer *affinity.Enforcer // nil in observe, and once closed
 	forks    *forkTracer
@@ -84,7 +87,7 @@ func (s *session) prepare() error {
 		s.id.Enforcer = "none"
 	}
 	for _, step := range []func() error{
-		s.openPolicy, s.cfg.checkSchedExt, s.checkCaps, s.readTopology, s.openScope, s.openHost, s.openOutputs,
+		s.openPolicy, s.cfg.checkSchedExt, s.checkCaps, s.readTopology, s.openScope, s.openHost, s.openOutputs, s.openAgreement,
 	} {
 		if err := step(); err != nil {
 			return err
@@ -136,8 +139,14 @@ func (s *session) balance(ctx context.Context) error {
 		ctx, stop = context.WithTimeout(ctx, s.cfg.Duration)
 		defer stop()
 	}
+	if s.agreement != nil {
+		s.agreement.done, s.stats.agreement = cancel, s.agreement
+	}
 	err := s.guard(ctx)
 	err = errors.Join(err, s.restore())
+	if s.agreement != nil {
+		err = errors.Join(err, s.agreement.finish())
+	}
 	s.summary()
 	if s.child == nil {
 		return err
@@ -252,6 +261,9 @@ func (s *session) observers() observers {
 	r := &reporter{stats: &s.stats, id: s.id, log: s.log}
 	r.out, r.ansi, r.width = s.viewOutput()
 	all := observers{&s.stats}
+	if s.agreement != nil {
+		all = append(all, s.agreement)
+	}
 	if s.events != nil {
 		all = append(all, s.events)
 	}
@@ -313,6 +325,11 @@ func (s *session) close() {
 	if s.events != nil {
 		if err := s.events.Close(); err != nil {
 			s.log.Error("events are incomplete", "err", err)
+		}
+	}
+	if s.tracer != nil {
+		if err := s.tracer.Close(); err != nil {
+			s.log.Error("tracing is not fully undone", "err", err)
 		}
 	}
 	if s.host != nil {

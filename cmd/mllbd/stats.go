@@ -46,6 +46,8 @@ type counters struct {
 	Held         int
 	Nodes        []nodeStat
 
+	Compared *compared // with the kernel's own decisions; nil where they are not
+
 	Last    time.Time // start of the last tick that succeeded
 	LastErr string    // of the last tick, "" if it succeeded
 }
@@ -54,6 +56,8 @@ type counters struct {
 type stats struct {
 	start time.Time
 	cpu   time.Duration // spent before start, on getting ready
+
+	agreement *agreement // nil where there is none
 
 	mu sync.Mutex
 	c  counters
@@ -179,6 +183,7 @@ func (st *stats) read() counters {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	c := st.c
+	c.Compared = st.agreement.read()
 	c.Nodes = slices.Clone(c.Nodes)
 	for i := range c.Nodes {
 		c.Nodes[i].Queue = slices.Clone(c.Nodes[i].Queue)

@@ -39,6 +39,10 @@ func (s *session) summary() {
 	c, up := s.stats.read(), time.Since(s.stats.start)
 	share := 100 * (cpuTime() - s.stats.cpu).Seconds() / up.Seconds()
 	if s.cfg.LogForm == "json" {
+		if k := c.Compared; k != nil {
+			s.log.Info("agreement", "stay_stay", k.By[0][0], "stay_migrate", k.By[0][1], "migrate_stay", k.By[1][0],
+				"migrate_migrate", k.By[1][1], "outside", k.Outside, "lost", k.Drops)
+		}
 		s.log.Info("summary", "seconds", up.Seconds(), "ticks", c.Ticks, "failed", c.Failed, "missed", c.Missed,
 			"asked", total(c.Asked), "approved", total(c.Approved), "outside", c.Outside, "moved", total(c.Moves), "held_in_place", c.InPlace,
 			"refused", reasons(c.refused()), "imbalance_mean", c.imbalanceMean(), "imbalance_max", c.ImbalanceMax,
@@ -55,6 +59,9 @@ func writeSummary(w io.Writer, c *counters, up time.Duration, share float64, mod
 		total(c.Asked), total(c.Approved), total(c.Moves), byLevel(c.Moves), c.InPlace, reasons(c.refused()))
 	if c.Outside > 0 {
 		fmt.Fprintf(w, "mllbd: of %d decisions %d were outside the model's training data; policy cfs answered them\n", total(c.Asked), c.Outside)
+	}
+	if c.Compared != nil {
+		fmt.Fprintf(w, "mllbd: agrees with %s\n", c.Compared)
 	}
 	fmt.Fprintf(w, "mllbd: imbalance mean %.2f, max %d\n", c.imbalanceMean(), c.ImbalanceMax)
 	if mode != "observe" {

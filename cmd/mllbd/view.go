@@ -125,6 +125,9 @@ func render(id identity, c, before *counters, share float64, up time.Duration) s
 		fmt.Fprintf(&b, "  outside the model's data %d (+%d)", c.Outside, c.Outside-before.Outside)
 	}
 	b.WriteByte('\n')
+	if c.Compared != nil {
+		fmt.Fprintf(&b, "agrees     %s\n", c.Compared)
+	}
 	fmt.Fprintf(&b, "refused    %s\n", reasons(c.refused()))
 	fmt.Fprintf(&b, "mllbd      cpu %.2f%%  ticks %d  failed %d  missed %d", 100*share, c.Ticks, c.Failed, c.Missed)
 	if c.LastErr != "" {
