@@ -19,7 +19,7 @@ import (
 type labRecordCmd struct {
 	Profile  string        `required:"" enum:"paper,diverse" help:"Which loads: ${enum}; see below."`
 	Out      string        `required:"" placeholder:"DIR" help:"Where the files go, one for each run. Runs whose file is there are skipped."`
-	Records  uint64        `default:"100000" placeholder:"N" help:"Usable records to aim at, in all."`
+	Records  uint64        `default:"100000" placeholder:"N" help:"Usable records to aim at, in all. A run ends at the first report, one every 5 s, that has its share: busy ones give several times theirs."`
 	Duration time.Duration `default:"5m" help:"Limit for the load of one run, by the guest's clock, however few its records."`
 	Seeds    int           `placeholder:"N" help:"Times that the profile is run, each with another seed. Default: the profile's."`
 	Topology []string      `placeholder:"SHAPE" help:"Machines that the seeds take in turn. Repeatable. Default: the profile's."`

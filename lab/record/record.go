@@ -30,7 +30,7 @@ type Run struct {
 	Seed     uint64        `json:"seed"`
 	Series   string        `json:"series"` // of the kernel, or its path
 	Shape    lab.Shape     `json:"shape"`
-	Records  uint64        `json:"records"`  // end with so many usable ones, or a few more
+	Records  uint64        `json:"records"`  // end at the first report, one every 5 s, of so many usable ones
 	Duration time.Duration `json:"duration"` // or after so long by the guest's clock
 	Recipe   string        `json:"recipe"`   // the command that makes this run
 }
