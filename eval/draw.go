@@ -8,6 +8,7 @@ import (
 	"io"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 // Draw writes the report for a person, within 100 columns but for names.
@@ -83,16 +84,26 @@ func (r *Report) drawScores(w io.Writer) {
 func (r *Report) drawGroups(w io.Writer) {
 	for i := range r.Groups {
 		b := &r.Groups[i]
-		fmt.Fprintf(w, "\n%-24s %9s %8s   %-17s   %-25s   %s\n", "", "", "", "accuracy %", "balanced accuracy %", "stay %")
-		fmt.Fprintf(w, "%-24s %9s %8s %9s %9s %9s %8s %8s %9s\n", "by "+b.By, "decisions", "stay", "fixed", "always", "fixed", judges[judge415], "cfs", "recall")
+		fmt.Fprintf(w, "\n%-26s %9s %8s  %-16s  %-26s  %s\n", "", "", "", "accuracy %", "balanced accuracy %", "stay %")
+		fmt.Fprintf(w, "%-26s %9s %8s %8s %8s %8s %8s %8s %8s\n", "by "+b.By, "decisions", "stay", "fixed", "always", "fixed", judges[judge415], "cfs", "recall")
 		for j := range b.Groups {
 			g := &b.Groups[j]
 			fixed := &g.Judges[judgeFixed]
-			fmt.Fprintf(w, "  %-22s %9s %8s %9s %9s %9s %8s %8s %9s\n", name(g.Name), grouped(int64(g.Rows)), grouped(int64(fixed.Confusion.StayStay+fixed.Confusion.StayMigrate)),
+			fmt.Fprintf(w, "%s %9s %8s %8s %8s %8s %8s %8s %8s\n", label(g.Name), grouped(int64(g.Rows)), grouped(int64(fixed.Confusion.StayStay+fixed.Confusion.StayMigrate)),
 				fixed.Accuracy.Percent(), g.Judges[judgeAlways].Accuracy.Percent(), fixed.Balanced.Percent(),
 				g.Judges[judge415].Balanced.Percent(), g.Judges[judgeCFS].Balanced.Percent(), fixed.Stay.Recall.Percent())
 		}
 	}
+}
+
+// label is a name as the first column; a long one has a line of its own.
+func label(s string) string {
+	const width = 24
+	s = name(s)
+	if utf8.RuneCountInString(s) > width {
+		s += "\n" + strings.Repeat(" ", 2+width)
+	}
+	return fmt.Sprintf("  %-*s", width, s)
 }
 
 func (r *Report) drawCalibration(w io.Writer) {
@@ -153,6 +164,9 @@ func (m *Matrix) draw(w io.Writer) {
 		how := "rows drawn at random, for it is one run: near-identical rows flatter the diagonal"
 		if l.Runs {
 			how = "runs held out whole"
+		}
+		if l.Few() {
+			how += "; fewer than 100 of a label: little is said"
 		}
 		fmt.Fprintf(w, "  load %s: learned from %s rows, judged on %s with %s stay; %s\n", name(l.Load), grouped(int64(l.Train)), grouped(int64(l.Test)), grouped(int64(l.Stay)), how)
 	}

@@ -27,10 +27,13 @@ const (
 	numJudges
 )
 
-var (
-	judges = [numJudges]string{"float", "fixed", "always", scheduler.CFS415{}.Name(), scheduler.CFS{}.Name(), "guarded"}
-	rules  = map[int]scheduler.Policy{judgeAlways: scheduler.Always{}, judge415: scheduler.CFS415{}, judgeCFS: scheduler.CFS{}}
-)
+var judges = [numJudges]string{"float", "fixed", "always", scheduler.CFS415{}.Name(), scheduler.CFS{}.Name(), "guarded"}
+
+// rules are the judges that are policies.
+var rules = []struct {
+	judge  int
+	policy scheduler.Policy
+}{{judgeAlways, scheduler.Always{}}, {judge415, scheduler.CFS415{}}, {judgeCFS, scheduler.CFS{}}}
 
 // Config says what to evaluate.
 type Config struct {
@@ -165,8 +168,8 @@ func (e *evaluation) add(path string, n int64, r *dataset.Row) {
 	e.set.Fill(&e.vector, &r.Decision)
 	float, fixed := e.float.Logit(e.x), e.fixed.Logit(&e.vector)
 	said := [numJudges]uint8{judgeFloat: answer(e.float.Migrate(float)), judgeFixed: answer(e.fixed.Migrate(fixed))}
-	for j, rule := range rules {
-		said[j] = answer(rule.Decide(&r.Decision).Migrate)
+	for _, rule := range rules {
+		said[rule.judge] = answer(rule.policy.Decide(&r.Decision).Migrate)
 	}
 	inside := e.known.Contain(&e.vector)
 	said[judgeGuarded] = said[judgeFixed]

@@ -42,6 +42,9 @@ type MatrixLoad struct {
 	Runs  bool   `json:"runs_held_out"` // whole runs are held out; else rows drawn at random, which flatters
 }
 
+// Few reports whether the load has too few rows of a label to say much.
+func (l *MatrixLoad) Few() bool { return min(l.Stay, l.Test-l.Stay) < 100 }
+
 // MatrixRow is one network.
 type MatrixRow struct {
 	Trained string       `json:"trained_on"`
@@ -100,12 +103,15 @@ func (l *loadData) matrix(ctx context.Context, cfg *Config) (*Matrix, error) {
 	all := &mlp.Data{Set: l.set}
 	for load, d := range l.loads {
 		train, test := d.Split(matrixHeld, cfg.Seed)
+		// What says when to stop is rows drawn at random, as in the paper: of a load's
+		// few runs a whole one may be unlike the others.
+		train = &mlp.Data{Set: train.Set, X: train.X, Y: train.Y}
 		parts = append(parts, halves{load, train, test})
 	}
 	slices.SortFunc(parts, func(a, b halves) int { return natural(a.load, b.load) })
 	for _, p := range parts {
 		out.Loads = append(out.Loads, MatrixLoad{p.load, p.train.Rows(), p.test.Rows(), p.test.Count()[mlp.Stay], runsOf(l.loads[p.load]) > 1})
-		all.X, all.Y, all.Group = append(all.X, p.train.X...), append(all.Y, p.train.Y...), append(all.Group, p.train.Group...)
+		all.X, all.Y = append(all.X, p.train.X...), append(all.Y, p.train.Y...)
 	}
 	learn := append(slices.Clone(parts), halves{"all", all, nil})
 	out.Rows = make([]MatrixRow, len(learn)+1)

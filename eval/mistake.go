@@ -27,13 +27,13 @@ type Mistake struct {
 // appearance.
 type mistakes struct {
 	most int
-	kept []Mistake
+	kept []*Mistake
 }
 
 func (m *mistakes) add(path string, n int64, r *dataset.Row, logit float64, said [numJudges]uint8) {
 	y := answer(r.Migrate)
 	cost := loss(logit, y)
-	at, _ := slices.BinarySearchFunc(m.kept, cost, func(k Mistake, cost float64) int {
+	at, _ := slices.BinarySearchFunc(m.kept, cost, func(k *Mistake, cost float64) int {
 		if k.Loss >= cost {
 			return -1
 		}
@@ -45,7 +45,7 @@ func (m *mistakes) add(path string, n int64, r *dataset.Row, logit float64, said
 	if len(m.kept) == m.most {
 		m.kept = m.kept[:m.most-1]
 	}
-	m.kept = slices.Insert(m.kept, at, Mistake{
+	m.kept = slices.Insert(m.kept, at, &Mistake{
 		File: path, Row: n, Kernel: labels[y], Network: labels[said[judgeFixed]], Rule415: labels[said[judge415]], RuleCFS: labels[said[judgeCFS]],
 		Probability: sigmoid(logit), Loss: cost, Load: r.Run.Load, Tag: r.Run.Tag, Text: dataset.Explain(r),
 	})

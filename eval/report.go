@@ -23,7 +23,7 @@ type Report struct {
 	Widths     []Width      `json:"fraction_bits"`
 	Matrix     *Matrix      `json:"load_matrix,omitempty"`
 	Importance *Importances `json:"importance,omitempty"`
-	Mistakes   []Mistake    `json:"mistakes,omitempty"` // of the network in integers, the most costly first
+	Mistakes   []*Mistake   `json:"mistakes,omitempty"` // of the network in integers, the most costly first
 }
 
 // Model names what was judged.
