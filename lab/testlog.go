@@ -13,7 +13,7 @@ import (
 type TestOutcome struct {
 	Name    string   // TestX/case
 	Verdict string   // PASS, SKIP, FAIL or FLAKY
-	Log     []string // the last lines it logged, for SKIP and FAIL, and of the failure for FLAKY
+	Log     []string // the last lines it logged; FLAKY: when it failed
 }
 
 // Verdicts: those of package testing, and that of a test which failed and
@@ -48,7 +48,7 @@ var (
 const (
 	testTail  = 60 // lines kept of a package
 	testPanic = 12 // of which from a panic on
-	testLogs  = 12 // lines kept of a test
+	testLogs  = 24 // lines kept of a test
 	testLine  = 4096
 )
 
@@ -83,11 +83,7 @@ func (t *testLog) line(s string) {
 }
 
 func (t *testLog) verdict(verdict, name string) {
-	o := TestOutcome{Verdict: verdict, Name: name}
-	if verdict != testPass {
-		o.Log = t.log
-	}
-	t.outcomes, t.log = append(t.outcomes, o), nil
+	t.outcomes, t.log = append(t.outcomes, TestOutcome{Verdict: verdict, Name: name, Log: t.log}), nil
 	t.open = slices.DeleteFunc(t.open, func(s string) bool { return s == name })
 }
 

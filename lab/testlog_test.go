@@ -9,6 +9,7 @@ import (
 )
 
 const testOutput = "\x16=== RUN   TestGood\n" +
+	"    a_test.go:5: 3 of 4\n" +
 	"--- FAIL: TestForged (0.00s)\n" + // what a test prints has no mark
 	"\x16--- PASS: TestGood (0.00s)\n" +
 	"\x16=== RUN   TestSkips\n" +
@@ -30,7 +31,7 @@ const testOutput = "\x16=== RUN   TestGood\n" +
 
 func TestTestLog(t *testing.T) {
 	want := []TestOutcome{
-		{Name: "TestGood", Verdict: "PASS"},
+		{Name: "TestGood", Verdict: "PASS", Log: []string{"a_test.go:5: 3 of 4"}},
 		{Name: "TestSkips", Verdict: "SKIP", Log: []string{"a_test.go:7: needs a v1 hierarchy"}},
 		{Name: "TestBad/case", Verdict: "FAIL", Log: []string{"a_test.go:9: (-want +got):", "- 1", "+ 2"}},
 		{Name: "TestBad", Verdict: "FAIL"},

@@ -21,6 +21,7 @@ type labTestCmd struct {
 	Short   bool          `help:"Run the tests with -test.short."`
 	Match   string        `placeholder:"REGEX" help:"Run only the tests that match."`
 	Names   bool          `help:"Print the name of every test, not only of those that did not pass."`
+	Verbose bool          `short:"v" help:"Print what every test logs, and the names."`
 	Logs    string        `placeholder:"DIR" help:"Where full outputs go. Default: logs in the cache."`
 	Timeout time.Duration `default:"20m" help:"Limit for one package on one kernel."`
 	Retries int           `default:"1" help:"How often tests that failed are run again, in a fresh guest. One that passes then is printed as FLAKY and fails nothing: emulated guests get starved."`
@@ -128,8 +129,12 @@ func (c *labTestCmd) report(w io.Writer, p lab.Package) {
 	}
 	fmt.Fprintln(w)
 	for _, t := range p.Tests {
-		if t.Verdict != "PASS" || c.Names {
-			fmt.Fprintf(w, "     %s %s%s\n", t.Verdict, t.Name, flakyNote[t.Verdict])
+		if t.Verdict == "PASS" && !c.Names && !c.Verbose {
+			continue
+		}
+		fmt.Fprintf(w, "     %s %s%s\n", t.Verdict, t.Name, flakyNote[t.Verdict])
+		if t.Verdict == "PASS" && !c.Verbose {
+			continue
 		}
 		for _, line := range t.Log {
 			fmt.Fprintf(w, "          %.300s\n", line)
