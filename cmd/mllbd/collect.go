@@ -50,6 +50,15 @@ func (c *collectCmd) Validate() error {
 	return nil
 }
 
+// Help documents what flags cannot.
+func (collectCmd) Help() string {
+	return `Records go to small files in FILE.parts, which become FILE at the end. Of a collect that was killed,
+mllb dataset info --repair FILE saves all but the last of these.
+
+The kernel counts failed migrations only while kernel.sched_schedstats is 1, which collect sets and sets back.
+A collect that was killed leaves it at 1, which costs a little: sysctl kernel.sched_schedstats=0 ends that.`
+}
+
 // run records what the kernel decides until it has enough, the time is over or
 // a signal comes; in each case the file is finished. What is wrong with the
 // host is found out before the file is made.

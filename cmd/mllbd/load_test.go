@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"runtime"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -22,11 +23,16 @@ func spawn(name string, args ...string) (*exec.Cmd, error) {
 	return cmd, cmd.Start()
 }
 
-// crowd starts args[0] busy processes, after args[1] seconds ends those on CPU
-// 0, says so on stdout, and ends the rest after args[2] seconds more.
+// crowd ARGS: N CPUS WHEN SECONDS. It starts N busy processes, spread over the
+// CPUs, and says so. After WHEN, seconds or a file that must come to be, it ends
+// those on the first half of the CPUs, says so, and the rest after SECONDS more.
 func crowd(args []string) error {
 	runtime.LockOSThread() // Pdeathsig is of the thread that forked (prctl(2))
 	n, err := strconv.Atoi(args[0])
+	if err != nil {
+		return err
+	}
+	cpus, err := strconv.Atoi(args[1])
 	if err != nil {
 		return err
 	}
@@ -42,23 +48,27 @@ func crowd(args []string) error {
 		if err != nil {
 			return err
 		}
-		// Half begin on each CPU, whoever else is busy there.
+		// As many begin on each CPU, whoever else is busy there.
 		var one unix.CPUSet
-		one.Set(i % 2)
+		one.Set(i % cpus)
 		_ = unix.SchedSetaffinity(p.Process.Pid, &one)
 		_ = unix.SchedSetaffinity(p.Process.Pid, &whole)
 		procs = append(procs, p)
 	}
 	fmt.Println("started")
-	time.Sleep(duration(args[1]))
+	if strings.HasPrefix(args[2], "/") {
+		waitFile(args[2])
+	} else {
+		time.Sleep(duration(args[2]))
+	}
 	for _, p := range procs {
-		if st, err := readStat(p.Process.Pid); err == nil && st.cpu == 0 {
+		if st, err := readStat(p.Process.Pid); err == nil && st.cpu < cpus/2 {
 			_ = p.Process.Kill()
 			_ = p.Wait()
 		}
 	}
 	fmt.Println("thinned")
-	time.Sleep(duration(args[2]))
+	time.Sleep(duration(args[3]))
 	return nil
 }
 
@@ -93,9 +103,19 @@ func spin(d time.Duration) {
 	}
 }
 
+// The two kinds of processes of forkload. In a guest a storm would keep mllbd
+// from starting.
+var forker, holdee = "while :; do (:); done", []string{"yes"}
+
+func init() {
+	if inGuest {
+		forker, holdee = "while :; do (:); sleep 0.1; done", []string{"tail", "-f", "/dev/null"}
+	}
+}
+
 // forkload starts args[0] shells that fork all the time, and as many processes
-// that are only busy (yes(1): a single thread that never forks); it ends with
-// its stdin. It is nice, so that hundreds of mllbds can start beside it.
+// of a single thread that never fork; it ends with its stdin. It is nice, so
+// that hundreds of mllbds can start beside it.
 func forkload(args []string) error {
 	runtime.LockOSThread()
 	if err := unix.Setpriority(unix.PRIO_PROCESS, 0, 19); err != nil {
@@ -106,10 +126,10 @@ func forkload(args []string) error {
 		return err
 	}
 	for range n {
-		if _, err := spawn("sh", "-c", "while :; do (:); done"); err != nil {
+		if _, err := spawn("sh", "-c", forker); err != nil {
 			return err
 		}
-		if _, err := spawn("yes"); err != nil {
+		if _, err := spawn(holdee[0], holdee[1:]...); err != nil {
 			return err
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"testing"
 	"time"
@@ -21,6 +22,10 @@ var update = flag.Bool("update", false, "write the golden files anew")
 // TestMain makes the test binary several programs: mllbd itself, and the loads
 // that it manages. They are on the PATH of the tests.
 func TestMain(m *testing.M) {
+	if inGuest {
+		// Scripts side by side would only wait for each other, until they give up.
+		_ = flag.Set("test.parallel", "1")
+	}
 	testscript.Main(m, map[string]func(){
 		"mllbd":     main,
 		"nocaps":    helper(nocaps),
@@ -28,6 +33,7 @@ func TestMain(m *testing.M) {
 		"stormload": helper(stormload),
 		"forkload":  helper(forkload),
 		"mass":      helper(mass),
+		"restless":  helper(restless),
 	})
 }
 
@@ -42,6 +48,7 @@ func helper(f func(args []string) error) func() {
 
 // nocaps runs a command without any capability: for the kernel, not as root.
 func nocaps(args []string) error {
+	runtime.LockOSThread() // the bounding set is a thread's own
 	for bit := range uintptr(unix.CAP_LAST_CAP + 1) {
 		if err := unix.Prctl(unix.PR_CAPBSET_DROP, bit, 0, 0, 0); err != nil && err != unix.EINVAL {
 			return fmt.Errorf("drop capability %d: %w", bit, err)

@@ -24,6 +24,8 @@ func TestScripts(t *testing.T) {
 			switch cond {
 			case "root":
 				return os.Getuid() == 0, nil
+			case "guest":
+				return inGuest, nil
 			case "affinity":
 				_, err := probeAffinity("/")
 				return err == nil, nil

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// setOnline takes CPUs off line or back by writing their `online`
+// (Documentation/core-api/cpu_hotplug.rst); at the end of the test all are back.
+func setOnline(t *testing.T, online bool, cpus ...int) {
+	t.Helper()
+	for _, cpu := range cpus {
+		file := fmt.Sprintf("/sys/devices/system/cpu/cpu%d/online", cpu)
+		if err := os.WriteFile(file, []byte(map[bool]string{false: "0", true: "1"}[online]), 0); err != nil {
+			t.Fatal(err)
+		}
+		if !online {
+			t.Cleanup(func() { _ = os.WriteFile(file, []byte("1"), 0) })
+		}
+	}
+}
+
+// heldOn counts the processes held on each CPU; whole tells how many are held
+// on none.
+func (l *testLoad) heldOn() (on []int, whole int) {
+	on = make([]int, runtime.NumCPU())
+	for _, mask := range masks(l.busy()) {
+		if cpu, err := strconv.Atoi(mask); err == nil {
+			on[cpu]++
+		} else {
+			whole++
+		}
+	}
+	return on, whole
+}
+
+// busy are the processes of a crowd, without the one that started them.
+func (l *testLoad) busy() []int {
+	return slices.DeleteFunc(l.pids(), func(pid int) bool { return pid == l.pid })
+}
+
+// waitSpread waits until n processes are held, evenly on the CPUs that are on
+// line and on no other.
+func (l *testLoad) waitSpread(t *testing.T, what string, n int, offline []int) {
+	t.Helper()
+	eventually(t, what, func() (bool, any) {
+		all, whole := l.heldOn()
+		sum, online := 0, []int(nil)
+		for cpu, held := range all {
+			sum += held
+			if !slices.Contains(offline, cpu) {
+				online = append(online, held)
+			} else if held > 0 {
+				return false, fmt.Sprintf("%v: cpu %d is off line", all, cpu)
+			}
+		}
+		return sum == n && even(online), fmt.Sprintf("%v, and %d held on no CPU", all, whole)
+	})
+}
+
+// TestHotplug takes CPUs off line and back while mllbd owns a load. The kernel
+// gives a thread whose only CPU went another mask (select_fallback_rq,
+// kernel/sched/core.c); mllbd must hold it again elsewhere, use a CPU that came
+// back, and leave every mask as it was, also if it ends while CPUs are away.
+func TestHotplug(t *testing.T) {
+	needGuest(t)
+	needCPUs(t, 4)
+	n := runtime.NumCPU()
+	var node []int // the upper half of the CPUs: in a guest of two sockets, a node
+	for cpu := n / 2; cpu < n; cpu++ {
+		node = append(node, cpu)
+	}
+	for _, tt := range []struct {
+		name    string
+		offline []int
+		back    bool // before mllbd ends
+		kill    bool
+	}{
+		{"a CPU goes and comes back", node[len(node)-1:], true, false},
+		{"a node is away at the end", node, false, false},
+		{"a CPU is away when mllbd is killed", node[len(node)-1:], false, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if testing.Short() && !tt.back {
+				t.Skip("-short: a minute of a guest")
+			}
+			whole, dir := ownMaskText(), makeCgroup(t)
+			d := startDaemon(t, t.TempDir(), "--mode", "own", "--cgroup", dir)
+			waitFile(filepath.Join(d.state, "journal")) // it starts slowly beside a load
+			l := startLoadIn(t, dir, "crowd", strconv.Itoa(n), cpus(), "3600", "3600")
+			procs := l.busy()
+			l.waitSpread(t, "the load is spread", n, nil)
+			setOnline(t, false, tt.offline...)
+			l.waitSpread(t, "the load is spread over the CPUs that are left", n, tt.offline)
+			if tt.back {
+				setOnline(t, true, tt.offline...)
+				l.waitSpread(t, "the load is spread over all CPUs again", n, nil)
+			}
+			if tt.kill {
+				_ = d.Process.Kill()
+				_ = d.Wait()
+				restore(t, d.state)
+			} else {
+				_ = d.Process.Signal(unix.SIGTERM)
+				d.end() // and it has warned of nothing
+			}
+			if bad := l.narrowed(whole, nil); len(bad) > 0 {
+				t.Errorf("left narrowed:\n%s\n%s", strings.Join(bad, "\n"), d.stderr.String())
+			}
+			for _, pid := range procs {
+				if err := syscall.Kill(pid, 0); err != nil {
+					t.Errorf("process %d of the load: %v", pid, err)
+				}
+			}
+			t.Log(d.stderr.String())
+		})
+	}
+}
