@@ -87,8 +87,8 @@ func TestStats(t *testing.T) {
 	c := st.read()
 	type numbers struct {
 		Ticks, Missed, Asked, Approved, Outside, Moved, Failed, InPlace, Released uint64
-		Threads, Managed, Held                                           int
-		Imbalance                                                        uint32
+		Threads, Managed, Held                                                    int
+		Imbalance                                                                 uint32
 	}
 	got := numbers{c.Ticks, c.Missed, total(c.Asked), total(c.Approved), c.Outside, total(c.Moves), c.HoldFailed, c.InPlace, c.Released,
 		c.Threads, c.Managed, c.Held, c.Imbalance}
