@@ -26,7 +26,8 @@ type TrainConfig struct {
 	Epsilon      float64
 	Batch        int
 	Epochs       int        // at the most
-	Patience     int        // stop after so many epochs without a lower validation loss
+	Patience     int        // stop after so many epochs in which the validation loss fell by no more than MinDelta
+	MinDelta     float64    // 0 or more
 	Validation   float64    // share of the rows held out to say when to stop (Data.Split)
 	ClassWeights [2]float64 // of the loss, by label; BalancedWeights makes both labels count the same
 	Seed         uint64     // the same seed, data and machine type give the same bits
@@ -38,10 +39,11 @@ type TrainConfig struct {
 	Progress func(Epoch)
 }
 
-// PaperConfig is the training of Chen et al., APSys '20.
+// PaperConfig is the training of Chen et al., APSys '20. Of the early stopping the
+// paper says no more than the name: Patience and MinDelta are ours.
 func PaperConfig() TrainConfig {
 	return TrainConfig{Hidden: 10, LearningRate: 3e-4, Decay: 3e-6, Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-7,
-		Batch: 64, Epochs: 1000, Patience: 10, Validation: 0.1, ClassWeights: [2]float64{1, 1}}
+		Batch: 64, Epochs: 1000, Patience: 10, MinDelta: 1e-5, Validation: 0.1, ClassWeights: [2]float64{1, 1}}
 }
 
 // BalancedWeights returns class weights under which both labels of the data
@@ -110,6 +112,7 @@ func Train(ctx context.Context, cfg TrainConfig, data *Data) (*Model, History, e
 func (t *trainer) run(ctx context.Context, held []sample, history *History) error {
 	history.Batches = (len(t.samples) + t.cfg.Batch - 1) / t.cfg.Batch
 	best := slices.Clone(t.net.params)
+	lowest, since := math.Inf(1), 0 // what MinDelta is counted from, and epochs since
 	for number := 1; number <= t.cfg.Epochs; number++ {
 		loss, err := t.epoch(ctx, history)
 		if err != nil {
@@ -123,7 +126,11 @@ func (t *trainer) run(ctx context.Context, held []sample, history *History) erro
 		if number == 1 || e.Validation.Loss < history.Epochs[history.Best].Validation.Loss {
 			history.Best = number - 1
 			copy(best, t.net.params)
-		} else if number-1-history.Best >= t.cfg.Patience {
+		}
+		if since++; e.Validation.Loss < lowest-t.cfg.MinDelta {
+			lowest, since = e.Validation.Loss, 0
+		}
+		if since >= t.cfg.Patience {
 			break
 		}
 	}
@@ -158,6 +165,7 @@ func (c *TrainConfig) Check() error {
 		{c.Batch >= 1, "batch", c.Batch},
 		{c.Epochs >= 1, "epochs", c.Epochs},
 		{c.Patience >= 1, "patience", c.Patience},
+		{c.MinDelta == 0 || positive(c.MinDelta), "least gain", c.MinDelta},
 		{c.Validation > 0 && c.Validation < 1, "validation split", c.Validation},
 		{positive(c.ClassWeights[0]) && positive(c.ClassWeights[1]), "class weights", c.ClassWeights},
 	} {

@@ -262,7 +262,7 @@ func TestEarlyStopping(t *testing.T) {
 		d.Y[i] = uint8(rng.IntN(2))
 	}
 	cfg := quick()
-	cfg.LearningRate, cfg.Patience, cfg.Epochs = 0.02, 4, 500
+	cfg.LearningRate, cfg.Patience, cfg.MinDelta, cfg.Epochs = 0.02, 4, 0, 500
 	calls := 0
 	cfg.Progress = func(e Epoch) { calls++ }
 	m, history, err := Train(t.Context(), cfg, d)
@@ -280,6 +280,20 @@ func TestEarlyStopping(t *testing.T) {
 	}
 	if want := history.Epochs[history.Best].Validation; math.Abs(e.Loss-want.Loss) > 1e-4 || e.Confusion != want.Confusion {
 		t.Errorf("the model returned has %+v, the best epoch had %+v", e, want)
+	}
+}
+
+// TestMinDelta asks for more than any epoch can gain: all but the first are in
+// vain, yet the best of them is taken.
+func TestMinDelta(t *testing.T) {
+	cfg := quick()
+	cfg.Patience, cfg.MinDelta = 6, 100
+	_, history, err := Train(t.Context(), cfg, toy(t, 1000, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(history.Epochs) != 1+cfg.Patience || history.Best == 0 {
+		t.Errorf("the best of %d epochs is number %d, want %d epochs and not the first", len(history.Epochs), history.Best+1, 1+cfg.Patience)
 	}
 }
 
@@ -316,6 +330,7 @@ func TestTrainRefuses(t *testing.T) {
 		{"epsilon", nil, func(c *TrainConfig, _ *Data) { c.Epsilon = 0 }},
 		{"batch: 0", nil, func(c *TrainConfig, _ *Data) { c.Batch = 0 }},
 		{"epochs: 0", nil, func(c *TrainConfig, _ *Data) { c.Epochs = 0 }},
+		{"least gain: NaN", nil, func(c *TrainConfig, _ *Data) { c.MinDelta = math.NaN() }},
 		{"patience: 0", nil, func(c *TrainConfig, _ *Data) { c.Patience = 0 }},
 		{"validation split: 1", nil, func(c *TrainConfig, _ *Data) { c.Validation = 1 }},
 		{"class weights", nil, func(c *TrainConfig, _ *Data) { c.ClassWeights[0] = 0 }},

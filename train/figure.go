@@ -3,6 +3,7 @@
 package train
 
 import (
+	"errors"
 	"fmt"
 	"image/color"
 	"os"
@@ -11,6 +12,8 @@ import (
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+	"gonum.org/v1/plot/vg/vgimg"
 )
 
 // Colours that people with any colour vision tell apart (Okabe and Ito, 2008).
@@ -30,10 +33,24 @@ func Figure(dir string, results []*Result) error {
 	if err != nil {
 		return fmt.Errorf("figure: %w", err)
 	}
-	for _, name := range []string{"loss.svg", "loss.png"} {
-		if err := p.Save(16*vg.Centimeter, 10*vg.Centimeter, filepath.Join(dir, name)); err != nil {
-			return fmt.Errorf("figure %s: %w", name, err)
-		}
+	const width, height = 16 * vg.Centimeter, 10 * vg.Centimeter
+	if err := p.Save(width, height, filepath.Join(dir, "loss.svg")); err != nil {
+		return fmt.Errorf("figure loss.svg: %w", err)
+	}
+	return savePNG(p, width, height, filepath.Join(dir, "loss.png"))
+}
+
+// savePNG is Save at 200 dots an inch, twice what gonum/plot draws.
+func savePNG(p *plot.Plot, width, height vg.Length, path string) error {
+	c := vgimg.NewWith(vgimg.UseWH(width, height), vgimg.UseDPI(200))
+	p.Draw(draw.New(c))
+	f, err := os.Create(path)
+	if err != nil {
+		return fmt.Errorf("figure: %w", err)
+	}
+	_, err = vgimg.PngCanvas{Canvas: c}.WriteTo(f)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("figure %s: %w", path, err)
 	}
 	return nil
 }

@@ -43,9 +43,9 @@ var table1 = struct{ rate, decay, batch [2]float64 }{
 	rate: [2]float64{1e-5, 1.5e-3}, decay: [2]float64{1e-6, 1.5e-4}, batch: [2]float64{16, 128},
 }
 
-// draw makes trial number n: the first is the configuration itself, the others
+// drawTrial makes trial number n: the first is the configuration itself, the others
 // are drawn by its seed.
-func draw(cfg *Config, n int) Trial {
+func drawTrial(cfg *Config, n int) Trial {
 	if n == 0 {
 		return Trial{LearningRate: cfg.LearningRate, Decay: cfg.Decay, Batch: cfg.Batch}
 	}
@@ -86,7 +86,7 @@ func Sweep(ctx context.Context, cfg Config, src *Source, s Search, progress Prog
 			return nil
 		}
 		var last mlp.Epoch
-		t, err := try(ctx, cfg, draw(&cfg, todo[k]), rest, func(e mlp.Epoch) { last = e; progress(todo[k], e, false) })
+		t, err := try(ctx, cfg, drawTrial(&cfg, todo[k]), rest, func(e mlp.Epoch) { last = e; progress(todo[k], e, false) })
 		if err != nil {
 			return fmt.Errorf("trial %d: %w", todo[k], err)
 		}

@@ -21,8 +21,8 @@ func TestSweepDrawsFromTable1(t *testing.T) {
 	cfg := config(ByRun)
 	var rates []float64
 	for n := range 1000 {
-		trial := draw(&cfg, n)
-		if trial != draw(&cfg, n) {
+		trial := drawTrial(&cfg, n)
+		if trial != drawTrial(&cfg, n) {
 			t.Fatalf("trial %d is not the same twice", n)
 		}
 		if n == 0 {

@@ -284,7 +284,7 @@ func TestFigure(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	if img, err := png.Decode(f); err != nil || img.Bounds().Dx() < 500 {
+	if img, err := png.Decode(f); err != nil || img.Bounds().Dx() < 1200 {
 		t.Errorf("loss.png: %v", err)
 	}
 	training, validation := curves(results[0])

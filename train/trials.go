@@ -30,6 +30,7 @@ type header struct {
 	Hidden     int        `json:"hidden"`
 	Epochs     int        `json:"epochs"`
 	Patience   int        `json:"patience"`
+	MinDelta   float64    `json:"min_delta"`
 	Validation float64    `json:"validation"`
 	Weights    [2]float64 `json:"class_weights"`
 	Scale      bool       `json:"scale"`
@@ -39,7 +40,7 @@ type header struct {
 }
 
 func (c *Config) header(src *Source) header {
-	return header{trialsSchema, src.Digest, src.Data.Set.Name, c.LearningRate, c.Decay, c.Batch, c.Hidden, c.Epochs, c.Patience,
+	return header{trialsSchema, src.Digest, src.Data.Set.Name, c.LearningRate, c.Decay, c.Batch, c.Hidden, c.Epochs, c.Patience, c.MinDelta,
 		c.Validation, c.ClassWeights, c.Scale, c.Seed, c.Holdout, c.Fraction}
 }
 

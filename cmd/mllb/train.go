@@ -25,7 +25,8 @@ type trainCmd struct {
 	Decay       float64 `default:"3e-6" help:"Step t uses the rate divided by 1 + decay*t (${default})."`
 	Batch       int     `default:"64" help:"Rows in a batch (${default})."`
 	Epochs      int     `default:"1000" help:"Passes over the rows at the most (${default})."`
-	Patience    int     `default:"10" help:"Stop after so many passes without a lower validation loss (${default})."`
+	Patience    int     `default:"10" help:"Stop after so many passes that did not lower the validation loss by more than --min-delta (${default})."`
+	MinDelta    float64 `default:"1e-5" help:"What counts as lower, in nats (${default})."`
 	Validation  float64 `default:"0.1" help:"The part of the rows learned from that says when to stop (${default})."`
 	ClassWeight string  `default:"none" placeholder:"none|balanced|STAY,MIGRATE" help:"What a row of each label counts: the same, as much as all of the other label together, or two numbers (${default})."`
 	Scale       bool    `help:"Scale counts and loads to the same size while learning; the model is of the same kind."`
@@ -146,7 +147,7 @@ func (c *trainCmd) config() (cfg train.Config, err error) {
 	}
 	cfg.TrainConfig = mlp.PaperConfig()
 	cfg.Hidden, cfg.LearningRate, cfg.Decay, cfg.Batch = c.Hidden, c.LR, c.Decay, c.Batch
-	cfg.Epochs, cfg.Patience, cfg.Validation = c.Epochs, c.Patience, c.Validation
+	cfg.Epochs, cfg.Patience, cfg.MinDelta, cfg.Validation = c.Epochs, c.Patience, c.MinDelta, c.Validation
 	cfg.Scale, cfg.Seed = c.Scale, c.Seed
 	cfg.Holdout, cfg.Fraction = train.Unit(c.Holdout), c.Fraction
 	switch c.ClassWeight {

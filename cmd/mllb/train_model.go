@@ -39,7 +39,7 @@ func (c *trainCmd) command(cfg train.Config) string {
 	number := func(x float64) string { return strconv.FormatFloat(x, 'g', -1, 64) }
 	args := []string{"mllb", "train", "--features", c.Features, "--hidden", strconv.Itoa(cfg.Hidden), "--lr", number(cfg.LearningRate),
 		"--decay", number(cfg.Decay), "--batch", strconv.Itoa(cfg.Batch), "--epochs", strconv.Itoa(cfg.Epochs),
-		"--patience", strconv.Itoa(cfg.Patience), "--validation", number(cfg.Validation), "--class-weight", c.ClassWeight,
+		"--patience", strconv.Itoa(cfg.Patience), "--min-delta", number(cfg.MinDelta), "--validation", number(cfg.Validation), "--class-weight", c.ClassWeight,
 		"--seed", strconv.FormatUint(cfg.Seed, 10)}
 	if cfg.Scale {
 		args = append(args, "--scale")
