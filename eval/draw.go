@@ -176,6 +176,9 @@ func (r *Report) drawMistakes(w io.Writer) {
 	for i, m := range r.Mistakes {
 		fmt.Fprintf(w, "\n%d. %s row %d, load %s, tag %s: the kernel said %s, the network %s (%.4f %% migrate, loss %.3f); %s says %s, %s %s\n%s",
 			i+1, m.File, m.Row, name(m.Load), name(m.Tag), m.Kernel, m.Network, 100*m.Probability, m.Loss, judges[judge415], m.Rule415, judges[judgeCFS], m.RuleCFS, m.Text)
+		if len(m.Outside) > 0 {
+			fmt.Fprintf(w, "  outside the training range: %s\n", strings.Join(m.Outside, " "))
+		}
 	}
 }
 

@@ -189,7 +189,7 @@ func (e *evaluation) add(path string, n int64, r *dataset.Row) {
 	e.agreement.add(float64(float), features.ToFloat(fixed), said[judgeFloat] == said[judgeFixed])
 	e.addWidths(&r.Decision, y, said[judgeFloat], float64(float))
 	if said[judgeFixed] != y {
-		e.mistakes.add(path, n, r, features.ToFloat(fixed), said)
+		e.mistakes.add(path, n, r, features.ToFloat(fixed), said, e.outside)
 	}
 	if e.cfg.Importance {
 		e.columns.add(&e.vector, y)
@@ -197,6 +197,14 @@ func (e *evaluation) add(path string, n int64, r *dataset.Row) {
 	if e.loads != nil {
 		e.loads.add(r, y)
 	}
+}
+
+// outside names the features of the decision at hand that training never saw so.
+func (e *evaluation) outside() (names []string) {
+	for _, k := range e.cfg.Model.Outside(&e.vector) {
+		names = append(names, e.set.Features[k].Name)
+	}
+	return names
 }
 
 func (e *evaluation) addWidths(d *features.Decision, label, said uint8, logit float64) {

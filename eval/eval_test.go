@@ -63,6 +63,9 @@ func TestRunAgreesWithItsParts(t *testing.T) {
 			t.Errorf("%s: %s", p.Name(), diff)
 		}
 	}
+	if float, fixed := r.Scores[judgeFloat].AUC, r.Scores[judgeFixed].AUC; math.Abs(float64(float-fixed)) > 0.01 || !(float > 0.9) {
+		t.Errorf("ROC AUC %v in floating point, %v in integers", float, fixed)
+	}
 	n := data.Count()
 	if want := (Data{samples, 300, data.Rows(), n[mlp.Stay], n[mlp.Migrate]}); !cmp.Equal(want, r.Data) {
 		t.Errorf("data %+v, want %+v", r.Data, want)
@@ -201,7 +204,10 @@ func TestGuarded(t *testing.T) {
 	m.Ranges = data.Ranges()
 	k := slices.Index(data.Set.Names(), "src_len")
 	m.Ranges[k] = mlp.Range{0, 0}
-	r := run(t, Config{Model: m}, samples...)
+	r := run(t, Config{Model: m, Mistakes: 1}, samples...)
+	if got := r.Mistakes[0].Outside; !slices.Equal(got, []string{"src_len"}) {
+		t.Errorf("outside %q", got)
+	}
 	apart := r.Groups[byRange]
 	if apart.By != "training range" || len(apart.Groups) != 2 {
 		t.Fatalf("%+v", apart)

@@ -62,6 +62,8 @@ type MatrixCell struct {
 	Loss       Figure `json:"loss"`
 }
 
+var noCell = MatrixCell{undefined, undefined, undefined, undefined, undefined}
+
 // matrixHeld is the share of each load that is held out.
 const matrixHeld = 0.25
 
@@ -96,19 +98,24 @@ type halves struct {
 	train, test *mlp.Data
 }
 
-// matrix trains one network for each load and one for all, in parallel.
-func (l *loadData) matrix(ctx context.Context, cfg *Config) (*Matrix, error) {
-	out := &Matrix{Recipe: cfg.Matrix.Name}
-	var parts []halves
-	all := &mlp.Data{Set: l.set}
+// split halves each load.
+func (l *loadData) split(seed uint64) (parts []halves) {
 	for load, d := range l.loads {
-		train, test := d.Split(matrixHeld, cfg.Seed)
+		train, test := d.Split(matrixHeld, seed)
 		// What says when to stop is rows drawn at random, as in the paper: of a load's
 		// few runs a whole one may be unlike the others.
 		train = &mlp.Data{Set: train.Set, X: train.X, Y: train.Y}
 		parts = append(parts, halves{load, train, test})
 	}
 	slices.SortFunc(parts, func(a, b halves) int { return natural(a.load, b.load) })
+	return parts
+}
+
+// matrix trains one network for each load and one for all, in parallel.
+func (l *loadData) matrix(ctx context.Context, cfg *Config) (*Matrix, error) {
+	out := &Matrix{Recipe: cfg.Matrix.Name}
+	all := &mlp.Data{Set: l.set}
+	parts := l.split(cfg.Seed)
 	for _, p := range parts {
 		out.Loads = append(out.Loads, MatrixLoad{p.load, p.train.Rows(), p.test.Rows(), p.test.Count()[mlp.Stay], runsOf(l.loads[p.load]) > 1})
 		all.X, all.Y = append(all.X, p.train.X...), append(all.Y, p.train.Y...)
@@ -152,7 +159,7 @@ func trainRow(ctx context.Context, cfg *Config, p halves, parts []halves) (Matri
 	if err != nil {
 		row := MatrixRow{Trained: p.load, Problem: err.Error()}
 		for range parts {
-			row.Cells = append(row.Cells, MatrixCell{undefined, undefined, undefined, undefined, undefined})
+			row.Cells = append(row.Cells, noCell)
 		}
 		return row, nil
 	}
@@ -167,6 +174,10 @@ func trainRow(ctx context.Context, cfg *Config, p halves, parts []halves) (Matri
 func matrixRow(trained string, m *mlp.Model, parts []halves) (MatrixRow, error) {
 	row := MatrixRow{Trained: trained}
 	for _, p := range parts {
+		if p.test.Rows() == 0 { // of one row none can be held out
+			row.Cells = append(row.Cells, noCell)
+			continue
+		}
 		e, err := mlp.Evaluate(m, p.test)
 		if err != nil {
 			return row, fmt.Errorf("load %s: %w", name(p.load), err)

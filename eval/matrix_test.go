@@ -4,6 +4,7 @@ package eval
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -37,12 +38,12 @@ func TestMatrix(t *testing.T) {
 	for i := range one {
 		one[i].Migrate = true
 	}
-	paths = append(paths, write(t, dataset.Run{ID: "one", Load: "idle"}, one))
+	paths = append(paths, write(t, dataset.Run{ID: "one", Load: "idle"}, one), write(t, dataset.Run{ID: "row", Load: "lone"}, one[:1]))
 	var log []string
 	cfg := Config{Matrix: quick(), Seed: 3, Log: func(line string) { log = append(log, line) }}
 	cfg.Matrix.Train.Progress = nil
 	m := run(t, cfg, paths...).Matrix
-	if len(m.Loads) != 3 || m.Loads[0].Load != "50" || m.Loads[1].Load != "200" || m.Loads[2].Load != "idle" {
+	if len(m.Loads) != 4 || m.Loads[0].Load != "50" || m.Loads[1].Load != "200" || m.Loads[2].Load != "idle" {
 		t.Fatalf("loads %+v", m.Loads)
 	}
 	for i, l := range m.Loads[:2] {
@@ -62,13 +63,66 @@ func TestMatrix(t *testing.T) {
 	if row := m.Rows[2]; row.Trained != "idle" || !strings.Contains(row.Problem, "every label is the same") || row.Cells[0].Accuracy.defined() {
 		t.Errorf("one label: %+v", row)
 	}
-	if m.Rows[3].Trained != "all" || m.Rows[3].Problem != "" || m.Rows[4].Trained != "this model" || len(m.Rows) != 5 {
-		t.Errorf("%+v", m.Rows[3:])
+	if m.Rows[3].Problem == "" || m.Loads[3].Test != 0 || m.Rows[0].Cells[3].Accuracy.defined() {
+		t.Errorf("one row: %+v, %+v", m.Loads[3], m.Rows[3])
+	}
+	if m.Rows[4].Trained != "all" || m.Rows[4].Problem != "" || m.Rows[5].Trained != "this model" || len(m.Rows) != 6 {
+		t.Errorf("%+v", m.Rows[4:])
 	}
 	if len(log) != 3 {
 		t.Errorf("log %q", log)
 	}
+	for _, row := range m.Rows {
+		for j, c := range row.Cells {
+			l := m.Loads[j]
+			if c.Accuracy.defined() && c.Majority != share(max(l.Stay, l.Test-l.Stay), l.Test) {
+				t.Errorf("trained on %s, judged on %s: majority %v is not that of %+v", row.Trained, l.Load, c.Majority, l)
+			}
+		}
+	}
+	plain := quick()
+	plain.Balanced = false
+	if other := run(t, Config{Matrix: plain, Seed: 3}, paths...).Matrix; cmp.Equal(fmt.Sprint(m.Rows), fmt.Sprint(other.Rows)) {
+		t.Error("the weights of labels change nothing")
+	}
 	if again := run(t, Config{Matrix: quick(), Seed: 3}, paths...).Matrix; !cmp.Equal(fmt.Sprint(m), fmt.Sprint(again)) {
 		t.Errorf("the same seed gives %v, then %v", m, again)
+	}
+}
+
+// What is judged on was not learned from, not even its run.
+func TestMatrixHoldsRunsOut(t *testing.T) {
+	set := builtIn(t).Set
+	column := slices.Index(set.Names(), "src_load") // says which run a row is of
+	l := newLoadData(set)
+	for _, load := range []string{"50", "200"} {
+		for k := range 6 {
+			r := &dataset.Run{ID: fmt.Sprint(load, k), Load: load}
+			for _, rec := range records(50, uint64(k)) {
+				rec.SrcLoad = uint64(1000 * k)
+				l.add(&dataset.Row{Record: rec, Run: r}, answer(rec.Migrate))
+			}
+		}
+	}
+	for seed := range uint64(10) {
+		for _, p := range l.split(seed) {
+			runs := func(d *mlp.Data) []float32 {
+				var of []float32
+				for i := range d.Rows() {
+					of = append(of, d.Row(i)[column])
+				}
+				slices.Sort(of)
+				return slices.Compact(of)
+			}
+			train, test := runs(p.train), runs(p.test)
+			if len(train) != 4 || len(test) != 2 || p.train.Rows() != 200 || p.test.Rows() != 100 {
+				t.Fatalf("load %s: learned from runs %v, judged on %v", p.load, train, test)
+			}
+			for _, x := range test {
+				if slices.Contains(train, x) {
+					t.Errorf("load %s: run %v is learned from and judged on", p.load, x)
+				}
+			}
+		}
 	}
 }

@@ -21,6 +21,8 @@ type Mistake struct {
 	Load        string  `json:"load"`
 	Tag         string  `json:"tag"`
 	Text        string  `json:"text"`
+
+	Outside []string `json:"outside_training_range,omitempty"` // features
 }
 
 // mistakes keeps the most costly, in the order of their cost and then of their
@@ -30,7 +32,7 @@ type mistakes struct {
 	kept []*Mistake
 }
 
-func (m *mistakes) add(path string, n int64, r *dataset.Row, logit float64, said [numJudges]uint8) {
+func (m *mistakes) add(path string, n int64, r *dataset.Row, logit float64, said [numJudges]uint8, outside func() []string) {
 	y := answer(r.Migrate)
 	cost := loss(logit, y)
 	at, _ := slices.BinarySearchFunc(m.kept, cost, func(k *Mistake, cost float64) int {
@@ -47,6 +49,6 @@ func (m *mistakes) add(path string, n int64, r *dataset.Row, logit float64, said
 	}
 	m.kept = slices.Insert(m.kept, at, &Mistake{
 		File: path, Row: n, Kernel: labels[y], Network: labels[said[judgeFixed]], Rule415: labels[said[judge415]], RuleCFS: labels[said[judgeCFS]],
-		Probability: sigmoid(logit), Loss: cost, Load: r.Run.Load, Tag: r.Run.Tag, Text: dataset.Explain(r),
+		Probability: sigmoid(logit), Loss: cost, Load: r.Run.Load, Tag: r.Run.Tag, Text: dataset.Explain(r), Outside: outside(),
 	})
 }

@@ -143,3 +143,12 @@ func TestFigure(t *testing.T) {
 		}
 	}
 }
+
+func TestAgreement(t *testing.T) {
+	var a agreement
+	a.add(1, 0.5, true)
+	a.add(2, 4, false)
+	if got, want := a.result(), (Agreement{1, 0.5, 2, Figure(math.Sqrt((0.25 + 4) / 2))}); got != want {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+}

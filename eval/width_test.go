@@ -127,8 +127,11 @@ func TestFromRatio(t *testing.T) {
 		}
 	})
 	for _, bits := range []uint{minWidth, 11, maxWidth} {
-		if got := fromRatio(fraction{5, 0}, bits); got != 0 {
-			t.Errorf("5/0 with %d bits: %d, want 0", bits, got)
+		half := int64(2) << bits // its inverse is half of the last bit
+		for r, want := range map[fraction]int64{{5, 0}: 0, {1, half}: 1, {-1, half}: -1, {3, half}: 2, {-3, half}: -2, {1, half + 1}: 0} {
+			if got := fromRatio(r, bits); got != want {
+				t.Errorf("%d/%d with %d bits: %d, want %d", r.num, r.den, bits, got, want)
+			}
 		}
 	}
 }
@@ -162,5 +165,38 @@ func TestWidthSaysWhatDoesNotFit(t *testing.T) {
 		if r := w.result(); r.Problem == "" || r.Accuracy.defined() || r.LargestError.defined() {
 			t.Errorf("%s: %+v", tc.name, r)
 		}
+	}
+}
+
+// At 11 bits what fits is what mlp takes.
+func TestWidth11TakesWhatFits(t *testing.T) {
+	fits, not := 0, 0
+	rapid.Check(t, func(t *rapid.T) {
+		m := mlp.NewModel(&features.Sets()[0], 1)
+		weight := rapid.Float64Range(-500_000, 500_000)
+		for i := range m.Weights[0][0] {
+			m.Weights[0][0][i] = weight.Draw(t, "w")
+		}
+		m.Biases[0][0], m.Biases[1][0] = weight.Draw(t, "b"), rapid.Float64Range(-1<<21, 1<<21).Draw(t, "b")
+		err, problem := m.Validate(), newWidth(m, chosenBits).problem
+		if (err == nil) != (problem == nil) {
+			t.Fatalf("mlp says %v, width %v", err, problem)
+		}
+		if err == nil {
+			fits++
+		} else {
+			not++
+		}
+	})
+	// A sum may be less than 2^21.
+	for last, want := range map[float64]bool{1: true, 2: false, 1 << 20: false} {
+		m := mlp.NewModel(&features.Sets()[0], 1)
+		m.Weights[0][0][0], m.Weights[0][0][1], m.Weights[0][0][2] = 1<<20-1, 1<<20-1, min(last, 1<<20-1)
+		if err, problem := m.Validate(), newWidth(m, chosenBits).problem; (err == nil) != want || (problem == nil) != want {
+			t.Errorf("with %g: mlp says %v, width %v, want fitting %v", last, err, problem, want)
+		}
+	}
+	if fits == 0 || not == 0 {
+		t.Errorf("%d models fit, %d do not: the test says little", fits, not)
 	}
 }
