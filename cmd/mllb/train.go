@@ -52,6 +52,13 @@ func (c *trainCmd) Run(ctx context.Context, out output) error {
 	if err != nil {
 		return err
 	}
+	if err = c.run(ctx, out, cfg); err != nil && ctx.Err() != nil {
+		return interrupted{err} // what a search has tried is kept
+	}
+	return err
+}
+
+func (c *trainCmd) run(ctx context.Context, out output, cfg train.Config) error {
 	if c.Import != "" {
 		return c.importModel(ctx, out)
 	}

@@ -4,9 +4,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -83,6 +86,21 @@ func randomRecord(rng *rand.Rand, r *features.Record) {
 		r.TaskTotalFaults = r.TaskFaults[0] + r.TaskFaults[1]
 	}
 	r.Migrate = scheduler.CFS{}.Decide(&r.Decision).Migrate
+}
+
+// TestTrainInterrupted holds that a signal leaves no model, and the status that
+// shells give it.
+func TestTrainInterrupted(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	model := filepath.Join(t.TempDir(), "m.json")
+	err := run(ctx, []string{"train", "../../dataset/testdata/a.parquet", "--out", model}, io.Discard, io.Discard)
+	if code := exitCode(err, io.Discard); code != 130 {
+		t.Errorf("exit status %d after %v", code, err)
+	}
+	if _, err := os.Stat(model); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the model: %v", err)
+	}
 }
 
 // TestTrainProgress holds what a person reads of the time left.
