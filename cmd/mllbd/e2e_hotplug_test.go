@@ -14,6 +14,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"mllb/topology"
 )
 
 // setOnline takes CPUs off line or back by writing their `online`
@@ -69,6 +71,32 @@ func (l *testLoad) waitSpread(t *testing.T, what string, n int, offline []int) {
 	})
 }
 
+func offlineNow(offline []int, back bool) topology.CPUSet {
+	if back {
+		return nil
+	}
+	return topology.NewCPUSet(offline...)
+}
+
+// barred returns the threads of the load that may not run on a CPU of whole
+// that is on line.
+func (l *testLoad) barred(t *testing.T, whole string, offline topology.CPUSet) (found []string) {
+	t.Helper()
+	online, err := topology.ParseCPUList(whole)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for cpu := range offline.All() {
+		online.Remove(cpu)
+	}
+	for tid, mask := range masks(l.pids()) {
+		if set, err := topology.ParseCPUList(mask); err != nil || !online.SubsetOf(set) {
+			found = append(found, fmt.Sprintf("%d: %s, %v", tid, mask, err))
+		}
+	}
+	return found
+}
+
 // TestHotplug takes CPUs off line and back while mllbd owns a load. The kernel
 // gives a thread whose only CPU went another mask (select_fallback_rq,
 // kernel/sched/core.c); mllbd must hold it again elsewhere, use a CPU that came
@@ -115,9 +143,16 @@ func TestHotplug(t *testing.T) {
 				_ = d.Process.Signal(unix.SIGTERM)
 				d.end() // and it has warned of nothing
 			}
-			if bad := l.narrowed(whole, nil); len(bad) > 0 {
+			// A cpuset's threads lose what is off line from their masks until it
+			// is back (cpuset_update_tasks_cpumask, kernel/cgroup/cpuset.c).
+			if bad := l.barred(t, whole, offlineNow(tt.offline, tt.back)); len(bad) > 0 {
 				t.Errorf("left narrowed:\n%s\n%s", strings.Join(bad, "\n"), d.stderr.String())
 			}
+			setOnline(t, true, tt.offline...)
+			eventually(t, "with all CPUs back every mask is whole", func() (bool, any) {
+				bad := l.narrowed(whole, nil)
+				return len(bad) == 0, bad
+			})
 			for _, pid := range procs {
 				if err := syscall.Kill(pid, 0); err != nil {
 					t.Errorf("process %d of the load: %v", pid, err)

@@ -262,8 +262,10 @@ func TestKilledAtRandom(t *testing.T) {
 	rounds := 200
 	switch {
 	case inGuest && testing.Short():
-		rounds = 6
-	case inGuest || testing.Short():
+		rounds = 4
+	case inGuest:
+		rounds = 8
+	case testing.Short():
 		rounds = 20
 	}
 	l := startLoad(t, "forkload", "2")

@@ -14,10 +14,25 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// kernelScripts are those whose outcome depends on the kernel. A guest runs no
+// others, and with -short only the first: each starts mllbd many times, which
+// takes two seconds under emulation.
+var kernelScripts = []string{"check", "restore", "capabilities", "observe", "command"}
+
+func scripts() (files []string) {
+	names := kernelScripts
+	if testing.Short() {
+		names = names[:3]
+	}
+	for _, name := range names {
+		files = append(files, "testdata/script/"+name+".txtar")
+	}
+	return files
+}
+
 // TestScripts runs the sessions at the prompt in testdata/script.
 func TestScripts(t *testing.T) {
-	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata/script",
+	params := testscript.Params{
 		RequireExplicitExec: true,
 		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"status": statusCmd},
 		Condition: func(cond string) (bool, error) {
@@ -32,7 +47,13 @@ func TestScripts(t *testing.T) {
 			}
 			return false, errors.New("unknown condition")
 		},
-	})
+	}
+	if inGuest {
+		params.Files = scripts()
+	} else {
+		params.Dir = "testdata/script"
+	}
+	testscript.Run(t, params)
 }
 
 // statusCmd is `status N|SIGNAL program args...`: the program must end so.
