@@ -138,6 +138,10 @@ func TestFigure(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		var back Figure
+		if err := json.Unmarshal(b, &back); err != nil || back != tc.f && back.defined() {
+			t.Errorf("%v comes back as %v, %v", float64(tc.f), float64(back), err)
+		}
 		if tc.f.String() != tc.text || tc.f.Percent() != tc.percent || string(b) != tc.asJSON {
 			t.Errorf("%v: %s, %s %%, %s", float64(tc.f), tc.f, tc.f.Percent(), b)
 		}
