@@ -16,14 +16,15 @@ type exportCmd struct {
 	Header string `placeholder:"FILE" help:"Write a C header of integer weights, for the kernel and for BPF. - is standard output."`
 	Golden string `placeholder:"FILE" help:"Write golden vectors as JSON: inputs, hidden layer and output that any implementation of the header has to give to the bit."`
 	ONNX   string `name:"onnx" placeholder:"FILE" help:"Write the network in floating point as ONNX."`
+	Kernel string `placeholder:"FILE" help:"Write the blob that a kernel with mllb's patches takes at /sys/kernel/debug/sched/mllb/model."`
 	Cases  int    `default:"64" help:"Golden vectors (${default})."`
 	Seed   uint64 `default:"1" help:"Of the golden vectors (${default})."`
 }
 
 // Run exports a model.
 func (c *exportCmd) Run(_ context.Context, out output) error {
-	if c.Header == "" && c.Golden == "" && c.ONNX == "" {
-		return usagef("export: give --header, --golden or --onnx, or nothing comes of it")
+	if c.Header == "" && c.Golden == "" && c.ONNX == "" && c.Kernel == "" {
+		return usagef("export: give --header, --golden, --onnx or --kernel, or nothing comes of it")
 	}
 	if c.Cases < 1 {
 		return usagef("export: --cases %d is less than 1", c.Cases)
@@ -45,6 +46,7 @@ func (c *exportCmd) Run(_ context.Context, out output) error {
 			return g.Write(w)
 		}},
 		{c.ONNX, func(w io.Writer) error { return export.ONNX(w, m) }},
+		{c.Kernel, func(w io.Writer) error { return export.Kernel(w, m) }},
 	} {
 		if f.path == "" {
 			continue

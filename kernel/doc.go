@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package kernel holds the in-kernel path: the C of the network (src), the patch
+// series that puts it into a kernel (patches), and the kernel's configuration. Its
+// Go is tests alone: they build the C for user space (native) and hold it
+// against the integer network of package mlp to the bit.
+package kernel
