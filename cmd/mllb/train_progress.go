@@ -42,11 +42,11 @@ func newTrainProgress(stderr io.Writer, what string, jobs, most int) *trainProgr
 	p.every = time.Second / 4
 	p.show = func(job int, e *mlp.Epoch) {
 		width, _, err := term.GetSize(int(f.Fd()))
-		if err != nil {
+		if err != nil || width == 0 { // a pseudo-terminal of no size
 			width = 80
 		}
 		line := []rune(p.bar(job, e))
-		fmt.Fprintf(f, "\r%s\x1b[K", string(line[:min(len(line), max(width-1, 0))]))
+		fmt.Fprintf(f, "\r%s\x1b[K", string(line[:min(len(line), width-1)]))
 	}
 	p.end = func() { fmt.Fprint(f, "\r\x1b[K") }
 	return p
