@@ -10,6 +10,8 @@ RUN   ?= ./$(BIN)/mllbd run --mode own --view -- sh scripts/demo.sh
 BENCH ?= .
 # Where `make data` keeps the runs.
 RECORDINGS ?= recordings
+# Where `make reproduce` keeps results and recordings.
+REPRODUCTION ?= reproduction
 SUDO  := $(if $(filter 0,$(shell id -u)),,sudo)
 
 ##@ Use
@@ -23,6 +25,10 @@ build: need-go ## Build bin/mllbd and bin/mllb, static
 data: build need-qemu ## Record the datasets of data/ again in guests: hours, resumable, goes on where it stopped
 	MLLB=./$(BIN)/mllb sh scripts/record.sh $(RECORDINGS)
 
+reproduce: build need-qemu ## Repeat the paper and write docs/REPRODUCTION.md: hours, resumable; QUICK=1 for a quarter of one
+	@command -v stress-ng >/dev/null || { echo "stress-ng is missing; installing Debian's package" >&2; $(SUDO) apt-get install -y -qq --no-install-recommends stress-ng; }
+	./$(BIN)/mllb reproduce --dir $(REPRODUCTION) $(if $(QUICK),--quick --report $(REPRODUCTION)/QUICK.md) $(REPRODUCEFLAGS)
+
 ##@ Develop
 
 test: need-go ## Run every test that this machine can run; as root they include the real kernel
@@ -30,7 +36,7 @@ test: need-go ## Run every test that this machine can run; as root they include 
 	@# Alone: what they balance is this machine, and others would be in the way.
 	$(GO) test -timeout 20m $(TESTFLAGS) ./cmd/mllbd
 
-test-lab: build need-qemu ## Run the tests that need a kernel in guests of Debian's 6.12 and 7.2
+test-lab: build need-qemu ## Run the tests that need a kernel in guests of Debian's 6.12 and 7.2 (half an hour; LABFLAGS=--short: less)
 	./$(BIN)/mllb lab test --topology 2x2x2 --fetch $(LABFLAGS)
 
 lint: need-go ## gofmt, go vet, staticcheck
@@ -67,4 +73,4 @@ need-clang:
 	  echo "clang-19 is missing; installing Debian's clang-19, llvm-19 and libbpf-dev" >&2; \
 	  $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq --no-install-recommends clang-19 llvm-19 libbpf-dev; }
 
-.PHONY: run build data test test-lab lint generate model bench clean help need-go need-clang need-qemu
+.PHONY: run build data reproduce test test-lab lint generate model bench clean help need-go need-clang need-qemu

@@ -14,13 +14,15 @@ import (
 // cli is the command line. A subcommand is a field here, and a type with its
 // flags as fields and a method Run(context.Context, output) error.
 type cli struct {
-	Topology topologyCmd `cmd:"" help:"Show how CPUs share cores, caches and nodes."`
-	Lab      labCmd      `cmd:"" help:"Run commands and tests in a virtual host."`
-	Dataset  datasetCmd  `cmd:"" help:"Look into recorded decisions; check, merge, split and export them."`
-	Train    trainCmd    `cmd:"" help:"Make a model of recorded decisions, and judge it on what it has not seen."`
-	Eval     evalCmd     `cmd:"" help:"Judge a model on recorded decisions, beside the rules it has to beat or match."`
-	Export   exportCmd   `cmd:"" help:"Write a model as a C header, as golden vectors, as ONNX."`
-	Workload workloadCmd `cmd:"" help:"Keep CPUs busy, by a seed: loads for a scheduler to balance."`
+	Topology      topologyCmd      `cmd:"" help:"Show how CPUs share cores, caches and nodes."`
+	Lab           labCmd           `cmd:"" help:"Run commands and tests in a virtual host."`
+	Dataset       datasetCmd       `cmd:"" help:"Look into recorded decisions; check, merge, split and export them."`
+	Train         trainCmd         `cmd:"" help:"Make a model of recorded decisions, and judge it on what it has not seen."`
+	Eval          evalCmd          `cmd:"" help:"Judge a model on recorded decisions, beside the rules it has to beat or match."`
+	Export        exportCmd        `cmd:"" help:"Write a model as a C header, as golden vectors, as ONNX."`
+	Workload      workloadCmd      `cmd:"" help:"Keep CPUs busy, by a seed: loads for a scheduler to balance."`
+	Reproduce     reproduceCmd     `cmd:"" help:"Repeat the paper from nothing to a report, beside its numbers."`
+	ReproduceLive reproduceLiveCmd `cmd:"" hidden:""`
 
 	Version kong.VersionFlag `help:"Print the version and exit."`
 }

@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package reproduce
+
+import (
+	"bytes"
+	"context"
+	_ "embed"
+	"fmt"
+	"math"
+	"path/filepath"
+	"slices"
+	"strings"
+	"text/template"
+	"time"
+
+	"mllb/eval"
+	"mllb/lab/record"
+	"mllb/train"
+)
+
+//go:embed report.md.tmpl
+var reportText string
+
+// page is what the template reads.
+type page struct {
+	*session
+	Scale    Scale
+	Command  string
+	Version  string
+	Date     string
+	Host     string // the kernel
+	Figure   string // file beside the report; "": none
+	Claims   []claim
+	Paper    []*study // rows drawn at random
+	Held     []*study // runs held out whole
+	Main     *study   // the paper's procedure as near to its data as there is
+	All      *study   // the same on all records
+	Local    *study   // locality17
+	Best     *eval.Report
+	Later    *eval.Report
+	Crossed  crossed
+	Live     []record.Observed
+	Sum      record.Observed
+	Corpus   *corpus
+	Steps    []took
+	Given    bool // the datasets were there
+	Recorded []*Recording
+}
+
+// claim is what the reproduction is to show.
+type claim struct {
+	Text, Want, Got string
+	Holds           string
+}
+
+var paperProcedure = struct{ Accuracy, Loss float64 }{0.9924, 0.0955}
+
+func (s *session) report(context.Context) error {
+	p := s.page()
+	t, err := template.New("report").Funcs(template.FuncMap{"pct": pct, "num": num, "joined": joined[string], "few": (*eval.MatrixLoad).Few, "agree": agree, "short": short, "group": thousands[int], "group64": thousands[int64], "ugroup": thousands[uint64], "balanced": balancedOf, "recalls": recallsOf, "pm": plusMinus, "code": func(s string) string { return "`" + s + "`" }, "minutes": minutes}).Parse(reportText)
+	if err != nil {
+		return err
+	}
+	var b bytes.Buffer
+	if err := t.Execute(&b, p); err != nil {
+		return err
+	}
+	if p.Figure != "" {
+		if err := WriteFile(filepath.Join(filepath.Dir(s.cfg.Report), p.Figure), []byte(p.Main.Losses)); err != nil {
+			return err
+		}
+	}
+	return WriteFile(s.cfg.Report, b.Bytes())
+}
+
+func (s *session) page() *page {
+	p := &page{session: s, Scale: s.cfg.Scale, Command: s.cfg.Command, Version: s.cfg.Version, Date: time.Now().UTC().Format(time.DateOnly),
+		Host: kernelName(s), Best: &s.judged.Held, Later: s.judged.Later, Crossed: s.crossed, Live: s.observed, Corpus: &s.corpus,
+		Given: len(s.cfg.Data) > 0}
+	for i := range s.cfg.Scale.Records {
+		p.Recorded = append(p.Recorded, &s.cfg.Scale.Records[i])
+	}
+	for i := range s.studies {
+		st := &s.studies[i]
+		if st.Recipe.Holdout == train.ByRow {
+			p.Paper = append(p.Paper, st)
+		} else {
+			p.Held = append(p.Held, st)
+		}
+	}
+	p.Main, p.All, p.Local = p.Paper[0], p.Paper[len(p.Paper)-1], p.Held[len(p.Held)-1]
+	if p.Main.Losses != "" {
+		p.Figure = strings.TrimSuffix(filepath.Base(s.cfg.Report), filepath.Ext(s.cfg.Report)) + "-loss.svg"
+	}
+	for _, o := range s.observed {
+		p.Sum.StayStay += o.StayStay
+		p.Sum.StayMigrate += o.StayMigrate
+		p.Sum.MigrateStay += o.MigrateStay
+		p.Sum.MigrateMigrate += o.MigrateMigrate
+		p.Sum.Outside += o.Outside
+		p.Sum.Lost += o.Lost
+	}
+	for _, t := range s.times {
+		p.Steps = append(p.Steps, t)
+	}
+	p.Claims = p.claims()
+	return p
+}
+
+func kernelName(s *session) string {
+	k := s.host
+	text := k.Release
+	if k.Package != "" {
+		text += fmt.Sprintf(" (Debian's %s %s)", k.Package, k.Version)
+	}
+	return text
+}
+
+// claims holds the figures against what was to be shown.
+func (p *page) claims() []claim {
+	least := func(text string, want, got float64) claim {
+		return claim{text, "at least " + pct(want), pct(got), verdict(got >= want, got)}
+	}
+	var v int64
+	var usable int64
+	for _, k := range p.Corpus.Verdict.Kernels {
+		if strings.HasPrefix(k.Kernel, Series+".") {
+			v, usable = v+k.Disagree, usable+k.Usable
+		}
+	}
+	all := []claim{
+		{"The replay of 6.12's rule gives the kernel's answer on all usable records", "0 differ", fmt.Sprintf("%d of %s differ", v, thousands(usable)), verdict(v == 0, 0)},
+		least("`locality17`, runs held out whole, mean of the folds: accuracy", 0.999, p.Local.figure("accuracy")),
+		least("the same: balanced accuracy", 0.99, p.Local.figure("balanced")),
+		least("the same: recall of \"stay\"", 0.98, p.Local.figure("stay")),
+		least("the same: integers give the answer of floating point", 0.9995, p.Local.figure("agreement")),
+	}
+	worst, cells := worstCell(&p.Crossed.Local)
+	all = append(all, least(fmt.Sprintf("`locality17`, trained on one load and judged on another: balanced accuracy of the worst of %d cells with 100 decisions of both labels", cells), 0.98, worst))
+	n := p.Sum.Total()
+	return append(all, claim{"Live decisions put to the model", fmt.Sprintf("%s of them, more than 99.000 %% agree", thousands(p.Scale.Live)),
+		fmt.Sprintf("%s, %s", thousands(n), agree(p.Sum)), verdict(n >= p.Scale.Live && float64(p.Sum.StayStay+p.Sum.MigrateMigrate) > 0.99*float64(n), 0)})
+}
+
+func verdict(holds bool, x float64) string {
+	switch {
+	case math.IsNaN(x):
+		return "cannot be told"
+	case holds:
+		return "holds"
+	}
+	return "**does not hold**"
+}
+
+// worstCell is the lowest balanced accuracy off and on the diagonal, where
+// there is enough to tell, and of how many.
+func worstCell(m *eval.Matrix) (worst float64, cells int) {
+	worst = math.NaN()
+	for _, row := range m.Rows {
+		for i, c := range row.Cells {
+			if x := float64(c.Balanced); !m.Loads[i].Few() && !math.IsNaN(x) {
+				cells++
+				if !(worst <= x) {
+					worst = x
+				}
+			}
+		}
+	}
+	return worst, cells
+}
+
+// pct writes a share; what is not all does not read "100".
+func pct(x any) string {
+	switch x := x.(type) {
+	case eval.Figure:
+		if math.IsNaN(float64(x)) {
+			return "-"
+		}
+		return x.Percent() + " %"
+	case float64:
+		return pct(eval.Figure(x))
+	}
+	return fmt.Sprint(x)
+}
+
+func num(x any) string {
+	f, ok := x.(eval.Figure)
+	if !ok {
+		f = eval.Figure(x.(float64))
+	}
+	if math.IsNaN(float64(f)) {
+		return "-"
+	}
+	return fmt.Sprintf("%.4f", float64(f))
+}
+
+// plusMinus is a figure of a study with its standard deviation over the folds.
+func plusMinus(st *study, name string) string {
+	x, ok := st.Figures[name]
+	switch {
+	case !ok:
+		return "-"
+	case name == "loss":
+		return fmt.Sprintf("%.4f ± %.4f", x.Mean, x.SD)
+	case name == "agreement" || name == "majority":
+		return pct(x.Mean)
+	}
+	return fmt.Sprintf("%s ± %.3f", pct(x.Mean), 100*x.SD)
+}
+
+func agree(o record.Observed) string {
+	return pct(ratio(o.StayStay+o.MigrateMigrate, o.Total()))
+}
+
+func balancedOf(o record.Observed) string {
+	return pct((ratio(o.StayStay, o.StayStay+o.StayMigrate) + ratio(o.MigrateMigrate, o.MigrateStay+o.MigrateMigrate)) / 2)
+}
+
+// recallsOf are counts of both labels.
+func recallsOf(o record.Observed) string {
+	return fmt.Sprintf("%s of %s | %s of %s", thousands(o.StayStay), thousands(o.StayStay+o.StayMigrate),
+		thousands(o.MigrateMigrate), thousands(o.MigrateStay+o.MigrateMigrate))
+}
+
+func ratio(a, b uint64) float64 { return float64(a) / float64(b) }
+
+// thousands writes 30,000.
+func thousands[T int | int64 | uint64](n T) string {
+	text := fmt.Sprint(n)
+	for i := len(text) - 3; i > 0; i -= 3 {
+		text = text[:i] + "," + text[i:]
+	}
+	return text
+}
+
+func joined[T any](list []T) string {
+	var parts []string
+	for _, x := range list {
+		parts = append(parts, fmt.Sprint(x))
+	}
+	return strings.Join(slices.Compact(parts), ", ")
+}
+
+func short(digest string) string {
+	_, sum, ok := strings.Cut(digest, ":")
+	if !ok {
+		sum = digest
+	}
+	return sum[:min(16, len(sum))]
+}
+
+func minutes(seconds float64) string {
+	return (time.Duration(seconds*float64(time.Second)) + 999*time.Millisecond).Truncate(time.Second).String()
+}

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package reproduce
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// saved is the file of a step's result.
+type saved struct {
+	Step    string          `json:"step"`
+	Key     json.RawMessage `json:"key"`     // all that the result depends on
+	Version string          `json:"version"` // of the program that made it
+	Ended   time.Time       `json:"ended"`
+	Seconds float64         `json:"seconds"`
+	Result  json.RawMessage `json:"result"`
+}
+
+// hashed is short for a key, and fit for a file.
+func hashed(key []byte) string { return fmt.Sprintf("%.5x", sha256.Sum256(key)) }
+
+// once returns the result of a step: from its file, if there is one of the same
+// key, else from run, and makes the file. usable may refuse what is there, such
+// as a list of files that are gone; nil takes all.
+func once[T any](s *session, name string, key any, usable func(T) bool, run func() (T, error)) (result T, err error) {
+	k, err := json.Marshal(key)
+	if err != nil {
+		return result, err
+	}
+	path := filepath.Join(s.cfg.Dir, "results", name+"-"+hashed(k)+".json")
+	old, err := load(path, k, &result)
+	if err != nil {
+		return result, fmt.Errorf("%w (remove it to do the step again)", err)
+	}
+	if old != nil && (usable == nil || usable(result)) {
+		s.times = append(s.times, took{name, old.Seconds, old.Ended, old.Version, true})
+		return result, nil
+	}
+	start := time.Now()
+	if result, err = run(); err != nil {
+		return result, fmt.Errorf("%s: %w", name, err)
+	}
+	now := saved{Step: name, Key: k, Version: s.cfg.Version, Ended: time.Now().UTC().Truncate(time.Second), Seconds: time.Since(start).Seconds()}
+	s.times = append(s.times, took{name, now.Seconds, now.Ended, now.Version, false})
+	if now.Result, err = json.Marshal(result); err != nil {
+		return result, fmt.Errorf("%s: %w", name, err)
+	}
+	b, err := json.MarshalIndent(now, "", " ")
+	if err != nil {
+		return result, fmt.Errorf("%s: %w", name, err)
+	}
+	return result, WriteFile(path, b)
+}
+
+// load reads a result; nil says that there is none.
+func load(path string, key []byte, result any) (*saved, error) {
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var old saved
+	if err := json.Unmarshal(b, &old); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	var was bytes.Buffer
+	if err := json.Compact(&was, old.Key); err != nil || !bytes.Equal(was.Bytes(), key) {
+		return nil, fmt.Errorf("%s: is of other parameters: %s", path, was.Bytes())
+	}
+	if err := json.Unmarshal(old.Result, result); err != nil {
+		return nil, fmt.Errorf("%s: result: %w", path, err)
+	}
+	return &old, nil
+}
+
+// WriteFile puts a file in place at once, in a directory made if need be.
+func WriteFile(path string, data []byte) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if err = errors.Join(err, f.Chmod(0o644), f.Close()); err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return nil
+}
