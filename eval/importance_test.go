@@ -16,7 +16,7 @@ import (
 // A network that reads one feature alone: that one matters, by as much as
 // permuting it must cost, and no other does.
 func TestImportanceOfTheOnlyFeature(t *testing.T) {
-	recs := records(4000, 5)
+	recs := records(2000, 5)
 	stay := 0
 	for i := range recs {
 		d := &recs[i].Decision
@@ -48,7 +48,7 @@ func TestImportanceOfTheOnlyFeature(t *testing.T) {
 		for _, f := range r.Importance.Features {
 			if f.Name == name || f.Name == "idleness" && name == "cpu_idle" {
 				// The answer is then drawn at random with the label's share.
-				if !near(float64(f.Accuracy.Mean), 2*p*(1-p), 0.02) || !near(float64(f.StayRecall.Mean), 1-p, 0.02) || !near(f.Changed, 2*p*(1-p), 0.02) || !(f.Accuracy.SD > 0) || f.Loss.Mean <= 0 {
+				if !near(float64(f.Accuracy.Mean), 2*p*(1-p), 0.03) || !near(float64(f.StayRecall.Mean), 1-p, 0.03) || !near(f.Changed, 2*p*(1-p), 0.03) || !(f.Accuracy.SD > 0) || f.Loss.Mean <= 0 {
 					t.Errorf("%s, stay in %.3f: %+v", name, p, f)
 				}
 				continue

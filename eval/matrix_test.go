@@ -16,7 +16,7 @@ import (
 
 func quick() *Recipe {
 	r := &Recipe{Name: "quick", Train: mlp.PaperConfig(), Balanced: true}
-	r.Train.LearningRate, r.Train.Epochs, r.Train.Scale = 1e-2, 40, true
+	r.Train.LearningRate, r.Train.Epochs, r.Train.Scale = 2e-2, 20, true
 	return r
 }
 
@@ -26,7 +26,7 @@ func TestMatrix(t *testing.T) {
 	var paths []string
 	for load, hotStays := range map[string]bool{"50": true, "200": false} {
 		for k := range 4 {
-			recs := records(600, uint64(k))
+			recs := records(400, uint64(k))
 			for i := range recs {
 				d := &recs[i].Decision
 				recs[i].Migrate = (d.Delta < d.MigrationCost) != hotStays
@@ -47,7 +47,7 @@ func TestMatrix(t *testing.T) {
 		t.Fatalf("loads %+v", m.Loads)
 	}
 	for i, l := range m.Loads[:2] {
-		if !l.Runs || l.Train != 1800 || l.Test != 600 {
+		if !l.Runs || l.Train != 1200 || l.Test != 400 {
 			t.Errorf("load %d: %+v, want one of four runs held out whole", i, l)
 		}
 		for j := range 2 {
