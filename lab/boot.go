@@ -27,6 +27,7 @@ const portFD = 3
 const (
 	bootLimit  = 4 * time.Minute  // to the ready frame; 56 emulated CPUs take 30 s on two cores
 	beatLimit  = 2 * time.Minute  // without a frame; init sends one every 2 s
+	slowClock  = 10               // times as long where the guest's clock counts instructions: its seconds are long
 	deathGrace = 10 * time.Second // from an oops to QEMU's end, for the rest of the report
 	quitGrace  = 5 * time.Second  // from QEMU's end to the end of its frames
 )
@@ -184,11 +185,15 @@ func (s *session) deathReason() (cause string, reason error) {
 func (s *session) silence() string {
 	now := time.Since(s.started)
 	quiet := now - time.Duration(s.last.Load())
+	boot, beat := bootLimit, beatLimit
+	if s.cfg.ICount {
+		boot, beat = boot*slowClock, beat*slowClock
+	}
 	switch {
-	case s.release.Load() == nil && now > bootLimit:
-		return fmt.Sprintf("not up after %v", bootLimit)
-	case s.release.Load() != nil && !s.busy.Load() && quiet > beatLimit:
-		return fmt.Sprintf("silent for %v", beatLimit)
+	case s.release.Load() == nil && now > boot:
+		return fmt.Sprintf("not up after %v", boot)
+	case s.release.Load() != nil && !s.busy.Load() && quiet > beat:
+		return fmt.Sprintf("silent for %v", beat)
 	}
 	return ""
 }
