@@ -47,8 +47,8 @@ lint: need-go ## gofmt, go vet, staticcheck
 generate: need-go need-clang ## Rebuild the committed eBPF objects from their C sources
 	$(GO) generate ./features/...
 
-model: need-go ## Fit the interim default model again (deterministic)
-	$(GO) run ./scheduler/fit -out mlp/default.json -seed 1
+model: build ## Train the built-in model again from data/: the same bits
+	./$(BIN)/mllb train data/6.12-diverse.parquet --class-weight balanced --scale --out mlp/default.json
 
 bench: need-go ## Run the benchmarks behind docs/PERFORMANCE.md
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./mlp ./scheduler ./features/... ./affinity ./cmd/mllbd
