@@ -120,11 +120,12 @@ func TestSeed(t *testing.T) {
 	draw := func(seed uint64, index int, life uint64) time.Duration {
 		return (&thread{rng: newRand(seed, index, life)}).between(0, time.Hour)
 	}
-	if draw(1, 2, 3) != draw(1, 2, 3) {
-		t.Error("the same seed gives something else")
+	want := draw(1, 2, 3)
+	if again := draw(1, 2, 3); again != want {
+		t.Errorf("the same seed gives %v and %v", want, again)
 	}
 	for _, other := range []time.Duration{draw(2, 2, 3), draw(1, 3, 3), draw(1, 2, 4)} {
-		if other == draw(1, 2, 3) {
+		if other == want {
 			t.Error("another seed, thread or life gives the same")
 		}
 	}

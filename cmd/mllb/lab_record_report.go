@@ -20,7 +20,6 @@ type recordReport struct {
 	mu    sync.Mutex
 	now   map[string]record.Progress // of the runs under way
 	order []string
-	left  int
 	last  time.Time
 	until string // time left, once it can be told
 }
