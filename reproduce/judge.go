@@ -153,7 +153,11 @@ func (s *session) liveNow(ctx context.Context, runs []record.Run) ([]record.Obse
 	guest.Files = append(guest.Files, lab.File{Host: model, Guest: modelInGuest})
 	guest.Args = []string{"mllb", "reproduce-live", "--model", modelInGuest, string(spec)}
 	guest.Stdout, guest.Stderr = w, &said
-	if _, err := lab.Run(ctx, guest); err != nil {
+	boot := s.cfg.boot
+	if boot == nil {
+		boot = lab.Run
+	}
+	if _, err := boot(ctx, guest); err != nil {
 		return nil, errors.Join(err, errors.New(strings.TrimSpace(said.String())))
 	}
 	if len(w.done) != len(runs) {

@@ -36,9 +36,9 @@ func (r *recipe) config() train.Config {
 	return cfg
 }
 
-// String is the command that does the same.
+// String is the command that does the same, were every set one that it knows.
 func (r *recipe) String() string {
-	text := "mllb train --features " + r.Set
+	text := fmt.Sprintf("mllb train --features %q", r.Set)
 	if r.Balanced {
 		text += " --class-weight balanced --scale"
 	}

@@ -35,6 +35,8 @@ type Config struct {
 
 	Kernel func(ctx context.Context, notice func(string)) (lab.Kernel, error)                    // to boot
 	Guest  func(ctx context.Context, kernel lab.Kernel, notice func(string)) (lab.Config, error) // all but shape and command
+
+	boot func(context.Context, lab.Config) (lab.Result, error) // nil: lab.Run; tests have no guests
 }
 
 // Scale is how much is done.

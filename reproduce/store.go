@@ -36,7 +36,12 @@ func once[T any](s *session, name string, key any, usable func(T) bool, run func
 		return result, err
 	}
 	path := filepath.Join(s.cfg.Dir, "results", name+"-"+hashed(k)+".json")
-	old, err := load(path, k, &result)
+	old, err := load(path, k)
+	if err == nil && old != nil {
+		if result, err = decode[T](old.Result); err != nil {
+			err = fmt.Errorf("%s: %w", path, err)
+		}
+	}
 	if err != nil {
 		return result, fmt.Errorf("%w (remove it to do the step again)", err)
 	}
@@ -53,6 +58,10 @@ func once[T any](s *session, name string, key any, usable func(T) bool, run func
 	if now.Result, err = json.Marshal(result); err != nil {
 		return result, fmt.Errorf("%s: %w", name, err)
 	}
+	// What later steps see, and take for their keys, is what the next call will read.
+	if result, err = decode[T](now.Result); err != nil {
+		return result, fmt.Errorf("%s: %w", name, err)
+	}
 	b, err := json.MarshalIndent(now, "", " ")
 	if err != nil {
 		return result, fmt.Errorf("%s: %w", name, err)
@@ -61,7 +70,7 @@ func once[T any](s *session, name string, key any, usable func(T) bool, run func
 }
 
 // load reads a result; nil says that there is none.
-func load(path string, key []byte, result any) (*saved, error) {
+func load(path string, key []byte) (*saved, error) {
 	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -73,14 +82,28 @@ func load(path string, key []byte, result any) (*saved, error) {
 	if err := json.Unmarshal(b, &old); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	var was bytes.Buffer
-	if err := json.Compact(&was, old.Key); err != nil || !bytes.Equal(was.Bytes(), key) {
-		return nil, fmt.Errorf("%s: is of other parameters: %s", path, was.Bytes())
-	}
-	if err := json.Unmarshal(old.Result, result); err != nil {
-		return nil, fmt.Errorf("%s: result: %w", path, err)
+	if was, err := compact(old.Key); err != nil || !bytes.Equal(was, key) {
+		return nil, fmt.Errorf("%s: is of other parameters: %s", path, old.Key)
 	}
 	return &old, nil
+}
+
+// decode reads a result, whatever its spaces.
+func decode[T any](text json.RawMessage) (result T, err error) {
+	b, err := compact(text)
+	if err == nil {
+		err = json.Unmarshal(b, &result)
+	}
+	if err != nil {
+		return result, fmt.Errorf("result: %w", err)
+	}
+	return result, nil
+}
+
+func compact(text []byte) ([]byte, error) {
+	var b bytes.Buffer
+	err := json.Compact(&b, text)
+	return b.Bytes(), err
 }
 
 // WriteFile puts a file in place at once, in a directory made if need be.

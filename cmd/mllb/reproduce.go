@@ -40,10 +40,12 @@ func (c *reproduceCmd) Run(ctx context.Context, out output) error {
 	if err != nil {
 		return err
 	}
-	if err := reproduce.Run(ctx, cfg); err != nil {
-		return labFailed(ctx, err)
+	err = reproduce.Run(ctx, cfg)
+	var command *lab.ExitError
+	if errors.As(err, &command) {
+		err = errors.New(err.Error()) // a command of ours in a guest, whose status is not this one's
 	}
-	return nil
+	return labFailed(ctx, err)
 }
 
 func (c *reproduceCmd) config(out output) (reproduce.Config, error) {

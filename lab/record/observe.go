@@ -47,7 +47,8 @@ type Observed struct {
 const (
 	metricsAddr = "127.0.0.1:9184"
 	pollEvery   = 2 * time.Second
-	pollLimit   = 20 * time.Second // a guest under load is slow to answer
+	pollLimit   = time.Minute      // a guest under load is slow to answer
+	readyLimit  = 15 * time.Minute // and more so if its host is under load too
 )
 
 // Observe runs in the guest: it makes the loads of the runs one after the other
@@ -91,8 +92,8 @@ func observe(ctx context.Context, r Run, model string, out *json.Encoder, stderr
 	case <-o.attached:
 	case <-o.ended:
 		return a, errors.Join(errors.New("mllbd ended by itself"), cmd.Wait())
-	case <-time.After(attachLimit):
-		return a, fmt.Errorf("mllbd did not attach within %v", attachLimit)
+	case <-time.After(readyLimit):
+		return a, fmt.Errorf("mllbd did not attach within %v", readyLimit)
 	case <-ctx.Done():
 		return a, ctx.Err()
 	}
