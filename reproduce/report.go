@@ -24,7 +24,6 @@ var reportText string
 
 // page is what the template reads.
 type page struct {
-	*session
 	Scale    Scale
 	Command  string
 	Version  string
@@ -54,11 +53,16 @@ type claim struct {
 	Holds           string
 }
 
-var paperProcedure = struct{ Accuracy, Loss float64 }{0.9924, 0.0955}
+// words are the template's functions.
+var words = template.FuncMap{
+	"pct": pct, "num": num, "pm": plusMinus, "group": thousands[int], "group64": thousands[int64], "ugroup": thousands[uint64],
+	"agree": agree, "balanced": balancedOf, "recalls": recallsOf, "few": (*eval.MatrixLoad).Few, "joined": joined[string], "short": short,
+	"code": func(s string) string { return "`" + s + "`" }, "minutes": minutes,
+}
 
 func (s *session) report(context.Context) error {
 	p := s.page()
-	t, err := template.New("report").Funcs(template.FuncMap{"pct": pct, "num": num, "joined": joined[string], "few": (*eval.MatrixLoad).Few, "agree": agree, "short": short, "group": thousands[int], "group64": thousands[int64], "ugroup": thousands[uint64], "balanced": balancedOf, "recalls": recallsOf, "pm": plusMinus, "code": func(s string) string { return "`" + s + "`" }, "minutes": minutes}).Parse(reportText)
+	t, err := template.New("report").Funcs(words).Parse(reportText)
 	if err != nil {
 		return err
 	}
@@ -75,9 +79,9 @@ func (s *session) report(context.Context) error {
 }
 
 func (s *session) page() *page {
-	p := &page{session: s, Scale: s.cfg.Scale, Command: s.cfg.Command, Version: s.cfg.Version, Date: time.Now().UTC().Format(time.DateOnly),
+	p := &page{Scale: s.cfg.Scale, Command: s.cfg.Command, Version: s.cfg.Version, Date: time.Now().UTC().Format(time.DateOnly),
 		Host: kernelName(s), Best: &s.judged.Held, Later: s.judged.Later, Crossed: s.crossed, Live: s.observed, Corpus: &s.corpus,
-		Given: len(s.cfg.Data) > 0}
+		Steps: s.times, Given: len(s.cfg.Data) > 0}
 	for i := range s.cfg.Scale.Records {
 		p.Recorded = append(p.Recorded, &s.cfg.Scale.Records[i])
 	}
@@ -100,9 +104,6 @@ func (s *session) page() *page {
 		p.Sum.MigrateMigrate += o.MigrateMigrate
 		p.Sum.Outside += o.Outside
 		p.Sum.Lost += o.Lost
-	}
-	for _, t := range s.times {
-		p.Steps = append(p.Steps, t)
 	}
 	p.Claims = p.claims()
 	return p
