@@ -150,6 +150,12 @@ func explain(r *dataset.Row) string {
 	return ""
 }
 
+// release is the first word of what names a kernel, as uname -r has it.
+func release(kernel string) string {
+	name, _, _ := strings.Cut(kernel, " ")
+	return name
+}
+
 // classify names the group of a file by what its runs say of themselves.
 func classify(path string) (string, kind, error) {
 	r, err := dataset.Open(path)
@@ -161,7 +167,7 @@ func classify(path string) (string, kind, error) {
 	if len(runs) == 0 {
 		return "", 0, fmt.Errorf("%s: names no run", path)
 	}
-	if k := runs[0].Kernel; !strings.HasPrefix(k, Series+".") {
+	if k := release(runs[0].Kernel); !strings.HasPrefix(k, Series+".") {
 		return "Linux " + k, laterKind, nil
 	}
 	for _, run := range runs {
@@ -169,7 +175,8 @@ func classify(path string) (string, kind, error) {
 			return "diverse loads", diverseKind, nil
 		}
 	}
-	return "the paper's loads, " + runs[0].Topology, paperKind, nil
+	cpus, _, _ := strings.Cut(runs[0].Topology, ",")
+	return "the paper's loads, " + cpus, paperKind, nil
 }
 
 // summarize fills in what a reader wants to know of the group.

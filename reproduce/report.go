@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"math"
 	"path/filepath"
-	"slices"
 	"strings"
 	"text/template"
 	"time"
@@ -56,7 +55,7 @@ type claim struct {
 // words are the template's functions.
 var words = template.FuncMap{
 	"pct": pct, "num": num, "pm": plusMinus, "group": thousands[int], "group64": thousands[int64], "ugroup": thousands[uint64],
-	"agree": agree, "balanced": balancedOf, "recalls": recallsOf, "few": (*eval.MatrixLoad).Few, "joined": joined[string], "short": short,
+	"agree": agree, "balanced": balancedOf, "recalls": recallsOf, "release": release, "few": (*eval.MatrixLoad).Few, "joined": joined[string], "short": short,
 	"code": func(s string) string { return "`" + s + "`" }, "minutes": minutes,
 }
 
@@ -240,7 +239,7 @@ func joined[T any](list []T) string {
 	for _, x := range list {
 		parts = append(parts, fmt.Sprint(x))
 	}
-	return strings.Join(slices.Compact(parts), ", ")
+	return strings.Join(parts, "; ")
 }
 
 func short(digest string) string {

@@ -40,7 +40,7 @@ var Quick = Scale{
 			"2x2x2-numa-200+fast+scan-s1", "2x2x2-nice-200+fast+hot-s1", "2x2x2-throttled-100+fast+hot+scan-s1", "2x2x2-pinned-100+fast+hot+buddy-s1",
 		}},
 	},
-	Folds: 10, Epochs: 100, Live: 3_000, LivePart: 40 * time.Second,
+	Folds: 10, Epochs: 250, Live: 3_000, LivePart: 40 * time.Second,
 	expect: [numSteps]time.Duration{
 		stepKernel: 30 * time.Second, stepPaper56: 150 * time.Second, stepPaper16: 60 * time.Second, stepDiverse: 200 * time.Second,
 		stepCheck: 2 * time.Second, stepPaper: 15 * time.Second, stepFolds: 45 * time.Second, stepModel: 10 * time.Second,
