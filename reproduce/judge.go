@@ -147,7 +147,7 @@ func (s *session) liveNow(ctx context.Context, runs []record.Run) ([]record.Obse
 	if err != nil {
 		return nil, err
 	}
-	w := &watch{s: s}
+	w := &watch{s: s, runs: runs}
 	var said bytes.Buffer
 	guest.Shape, guest.Single, guest.Timeout = runs[0].Shape, true, guestLimit+time.Duration(len(runs))*runs[0].Duration
 	guest.Files = append(guest.Files, lab.File{Host: model, Guest: modelInGuest})
@@ -178,6 +178,7 @@ func Live(ctx context.Context, spec, model string, stdout, stderr io.Writer) err
 // watch reads what the guest tells, a line of JSON each.
 type watch struct {
 	s    *session
+	runs []record.Run
 	part []byte
 	done []record.Observed
 	sum  uint64 // compared in those
@@ -201,7 +202,8 @@ func (w *watch) Write(p []byte) (int, error) {
 				w.sum += d.Compared
 			}
 		}
-		w.s.progress.tell(float64(w.sum+o.Compared)/float64(w.s.cfg.Scale.Live), "%s: %d decisions", o.Run, w.sum+o.Compared)
+		share := min(1, float64(o.Compared)/float64(w.runs[0].Records)) // each has the same number to do
+		w.s.progress.tell((float64(len(w.done))+share)/float64(len(w.runs)), "%s: %d decisions", o.Run, w.sum+o.Compared)
 		if o.Done {
 			w.done, w.sum = append(w.done, o), w.sum+o.Compared
 		}

@@ -61,7 +61,7 @@ func TestPlanRefuses(t *testing.T) {
 // TestWatch counts what a guest tells, also when another takes the place of one
 // that died in the middle.
 func TestWatch(t *testing.T) {
-	w := &watch{s: testSession(t)}
+	w := &watch{s: testSession(t), runs: []record.Run{{Records: 9}, {Records: 9}}}
 	for _, text := range []string{
 		`{"run":"a","compared":5}` + "\n" + `{"run":"a","comp`, `ared":9,"done":true,"stay_stay":9}` + "\n",
 		`{"run":"b","compared":3}` + "\n" + `{"run":"b","com` + "\n", // it died

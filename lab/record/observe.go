@@ -46,7 +46,7 @@ type Observed struct {
 // metricsAddr is where mllbd tells how far it is.
 const (
 	metricsAddr = "127.0.0.1:9184"
-	pollEvery   = 2 * time.Second
+	pollEvery   = time.Second
 	pollLimit   = time.Minute      // a guest under load is slow to answer
 	readyLimit  = 15 * time.Minute // and more so if its host is under load too
 )
