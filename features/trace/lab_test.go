@@ -12,26 +12,27 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 
 	"mllb/features"
 	"mllb/scheduler"
 )
 
-// loadEnv makes the test binary a load of so many threads instead.
+// loadEnv makes the test binary a load instead: the arguments of busyThreads.
 const loadEnv = "MLLB_TRACE_LOAD"
 
 func TestMain(m *testing.M) {
-	if n, err := strconv.Atoi(os.Getenv(loadEnv)); err == nil {
-		busyThreads(n)
+	var n, part int
+	if _, err := fmt.Sscan(os.Getenv(loadEnv), &n, &part); err == nil {
+		busyThreads(n, time.Duration(part))
 	}
 	os.Exit(m.Run())
 }
 
 // busyThreads never returns: threads that compute over memory of their own for
-// bursts of different lengths, so that queues grow, empty and are balanced.
-func busyThreads(n int) {
+// bursts of different lengths, so that queues grow, empty and are balanced. The
+// bursts are a part of 5 to 65 ms, the pauses between them up to 8 ms.
+func busyThreads(n int, part time.Duration) {
 	runtime.GOMAXPROCS(n)
 	for i := range n {
 		go func() {
@@ -44,7 +45,7 @@ func busyThreads(n int) {
 			_ = unix.Setpriority(unix.PRIO_PROCESS, 0, i%4*3)
 			memory := make([]byte, 4<<20)
 			for k := 0; ; k++ {
-				for end := time.Now().Add(time.Duration(5+(i*7+k*13)%60) * time.Millisecond); time.Now().Before(end); {
+				for end := time.Now().Add(time.Duration(5+(i*7+k*13)%60) * time.Millisecond / part); time.Now().Before(end); {
 					for j := 0; j < len(memory); j += 4096 {
 						memory[j]++
 					}
@@ -66,9 +67,15 @@ func needLab(t *testing.T) {
 // startLoad starts processes of n threads each, in a cgroup unless it is "".
 func startLoad(t *testing.T, cgroup string, processes, n int) {
 	t.Helper()
+	startLoadOf(t, cgroup, processes, n, 1)
+}
+
+// startLoadOf has bursts that are a part of the usual.
+func startLoadOf(t *testing.T, cgroup string, processes, n, part int) {
+	t.Helper()
 	for range processes {
 		cmd := exec.Command("/proc/self/exe")
-		cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d", loadEnv, n))
+		cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d %d", loadEnv, n, part))
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
@@ -243,39 +250,5 @@ func TestDrops(t *testing.T) {
 	}
 	if err := c.Check(); err != nil || c.Records != uint64(len(recs)) || c.Full == 0 {
 		t.Errorf("%v; %d records read, %+v", err, len(recs), c)
-	}
-}
-
-// TestCost says what the programs cost a call, without the trampoline. With
-// `mllb lab run --icount` a nanosecond is an instruction, of whatever CPU: the
-// guest's CPUs take turns, so a mean is an upper bound. Else the figures say
-// nothing, so it wants to be asked for.
-func TestCost(t *testing.T) {
-	needLab(t)
-	if os.Getenv("MLLB_TRACE_COST") == "" {
-		t.Skip("needs MLLB_TRACE_COST=1 and a guest of --icount")
-	}
-	stats, err := ebpf.EnableStats(unix.BPF_STATS_RUN_TIME)
-	if err != nil {
-		t.Skip(err)
-	}
-	defer stats.Close()
-	for _, r := range rungs {
-		t.Run(r.name, func(t *testing.T) {
-			tr, err := Open(Options{AllDomains: true, rung: r.name})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer tr.Close()
-			startLoad(t, "", 1, 2*runtime.NumCPU())
-			recs := record(t, tr, 3*time.Second)
-			for _, name := range []string{"on_entry", "on_return"} {
-				s, err := tr.probes.coll.Programs[name].Stats()
-				if err != nil {
-					t.Fatal(err)
-				}
-				t.Logf("%s: %d ns a call, %d calls, %d records", name, s.Runtime.Nanoseconds()/int64(max(s.RunCount, 1)), s.RunCount, len(recs))
-			}
-		})
 	}
 }
