@@ -3,6 +3,7 @@
 package reproduce
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"fmt"
@@ -106,11 +107,8 @@ func (s *session) checkNow(ctx context.Context, paths []string, sums map[string]
 		}
 		c.Groups[at].Files = append(c.Groups[at].Files, p)
 	}
-	slices.SortStableFunc(c.Groups, func(a, b group) int {
-		if a.Kind != b.Kind {
-			return int(a.Kind - b.Kind)
-		}
-		return strings.Compare(a.Name, b.Name)
+	slices.SortStableFunc(c.Groups, func(a, b group) int { // 56 CPUs before 16
+		return cmp.Or(int(a.Kind-b.Kind), strings.Compare(b.Name, a.Name))
 	})
 	sets, err := studySets()
 	if err != nil {
@@ -186,6 +184,9 @@ func (g *group) summarize(ctx context.Context, sums map[string]string, set *feat
 		return err
 	}
 	g.Total, g.Loads, g.Runs = sum.Total, sum.ByLoad, len(sum.Runs)
+	slices.SortFunc(g.Loads, func(a, b dataset.Labels) int { // numbers, as a rule
+		return cmp.Or(len(a.Name)-len(b.Name), strings.Compare(a.Name, b.Name))
+	})
 	for _, r := range sum.Runs {
 		g.Kernels, g.Shapes, g.Seeds = add(g.Kernels, r.Kernel), add(g.Shapes, r.Topology), add(g.Seeds, r.Seed)
 		g.Calls.Calls += r.Counters.Calls

@@ -10,6 +10,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"mllb/dataset"
 	"mllb/features"
@@ -160,7 +161,7 @@ func (s *session) fill(r *recipe, set *features.Set, groups []group) (files []st
 func (s *session) study(ctx context.Context, r recipe, set *features.Set, groups []group, from, share float64) error {
 	files, name := s.fill(&r, set, groups)
 	r.Folds = s.cfg.Scale.Folds
-	result, err := once(s, fmt.Sprintf("folds-%s", r.Holdout), r, nil, func() (study, error) {
+	result, err := once(s, fmt.Sprintf("folds-%s-%s", r.Holdout, strings.ReplaceAll(r.Set, " ", "")), r, nil, func() (study, error) {
 		st := study{Recipe: r, Group: name}
 		src, err := train.Open(ctx, set, files...)
 		if err != nil {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"mllb/eval"
+	"mllb/lab"
 	"mllb/lab/record"
 	"mllb/train"
 )
@@ -27,7 +28,8 @@ type page struct {
 	Command  string
 	Version  string
 	Date     string
-	Host     string // the kernel
+	Host     lab.Kernel
+	Machine  string // of Main
 	Figure   string // file beside the report; "": none
 	Claims   []claim
 	Paper    []*study // rows drawn at random
@@ -55,7 +57,7 @@ type claim struct {
 // words are the template's functions.
 var words = template.FuncMap{
 	"pct": pct, "num": num, "pm": plusMinus, "group": thousands[int], "group64": thousands[int64], "ugroup": thousands[uint64],
-	"agree": agree, "balanced": balancedOf, "recalls": recallsOf, "release": release, "few": (*eval.MatrixLoad).Few, "joined": joined[string], "short": short,
+	"agree": agree, "cross": cross, "balanced": balancedOf, "recalls": recallsOf, "release": release, "few": (*eval.MatrixLoad).Few, "joined": joined[string], "short": short,
 	"code": func(s string) string { return "`" + s + "`" }, "minutes": minutes,
 }
 
@@ -79,7 +81,7 @@ func (s *session) report(context.Context) error {
 
 func (s *session) page() *page {
 	p := &page{Scale: s.cfg.Scale, Command: s.cfg.Command, Version: s.cfg.Version, Date: time.Now().UTC().Format(time.DateOnly),
-		Host: kernelName(s), Best: &s.judged.Held, Later: s.judged.Later, Crossed: s.crossed, Live: s.observed, Corpus: &s.corpus,
+		Host: s.host, Best: &s.judged.Held, Later: s.judged.Later, Crossed: s.crossed, Live: s.observed, Corpus: &s.corpus,
 		Steps: s.times, Given: len(s.cfg.Data) > 0}
 	for i := range s.cfg.Scale.Records {
 		p.Recorded = append(p.Recorded, &s.cfg.Scale.Records[i])
@@ -93,6 +95,9 @@ func (s *session) page() *page {
 		}
 	}
 	p.Main, p.All, p.Local = p.Paper[0], p.Paper[len(p.Paper)-1], p.Held[len(p.Held)-1]
+	if p.Machine = "see the records"; s.corpus.Groups[0].Kind == paperKind {
+		p.Machine = joined(s.corpus.Groups[0].Shapes)
+	}
 	if p.Main.Losses != "" {
 		p.Figure = strings.TrimSuffix(filepath.Base(s.cfg.Report), filepath.Ext(s.cfg.Report)) + "-loss.svg"
 	}
@@ -106,15 +111,6 @@ func (s *session) page() *page {
 	}
 	p.Claims = p.claims()
 	return p
-}
-
-func kernelName(s *session) string {
-	k := s.host
-	text := k.Release
-	if k.Package != "" {
-		text += fmt.Sprintf(" (Debian's %s %s)", k.Package, k.Version)
-	}
-	return text
 }
 
 // claims holds the figures against what was to be shown.
@@ -168,6 +164,15 @@ func worstCell(m *eval.Matrix) (worst float64, cells int) {
 		}
 	}
 	return worst, cells
+}
+
+// cross is the network of the highest load on the lowest one.
+func cross(m eval.Matrix) string {
+	row := m.Rows[max(len(m.Rows)-2, 0)] // the last is of all loads
+	if row.Problem != "" {
+		return row.Problem
+	}
+	return fmt.Sprintf("%s (trained on %s %%, judged on %s %%)", pct(row.Cells[0].Accuracy), row.Trained, m.Loads[0].Load)
 }
 
 // pct writes a share; what is not all does not read "100".

@@ -40,7 +40,7 @@ var Quick = Scale{
 			"2x2x2-numa-200+fast+scan-s1", "2x2x2-nice-200+fast+hot-s1", "2x2x2-throttled-100+fast+hot+scan-s1", "2x2x2-pinned-100+fast+hot+buddy-s1",
 		}},
 	},
-	Folds: 10, Epochs: 250, Live: 3_000, LivePart: 40 * time.Second,
+	Folds: 10, Epochs: 250, Live: 3_000, LivePart: 25 * time.Second,
 	expect: [numSteps]time.Duration{
 		stepKernel: 30 * time.Second, stepPaper56: 150 * time.Second, stepPaper16: 60 * time.Second, stepDiverse: 200 * time.Second,
 		stepCheck: 2 * time.Second, stepPaper: 15 * time.Second, stepFolds: 45 * time.Second, stepModel: 10 * time.Second,
@@ -51,15 +51,15 @@ var Quick = Scale{
 // liveShape is the machine of the live decisions.
 const liveShape = "2x4x2"
 
-// liveLoads are what it is put under, each for its share of the decisions.
-// Tunings stay for the loads that follow.
+// liveLoads are what it is put under, each for its share of the decisions, the
+// last for what is left. Tunings stay for the loads that follow.
 var liveLoads = []record.Run{
 	{Workload: record.Stressors, Load: 200},
-	{Workload: "wakers", Load: 100, Tuning: []string{"fast"}},
-	{Workload: "mixed", Load: 100},
-	{Workload: "mixed", Load: 200, Tuning: []string{"hot"}},
+	{Workload: "idle", Load: 25, Tuning: []string{"fast"}},
+	{Workload: "wakers", Load: 100},
 	{Workload: "numa", Load: 100, Tuning: []string{"scan"}},
-	{Workload: "idle", Load: 25},
+	{Workload: "pinned", Load: 100, Tuning: []string{"buddy"}},
+	{Workload: "mixed", Load: 200, Tuning: []string{"hot"}},
 }
 
 // liveSeed is of loads that nothing was learned from.
@@ -80,6 +80,7 @@ func (s Scale) livePlan() ([]record.Run, error) {
 			return nil, fmt.Errorf("live run %s: %w", r.Name(), err)
 		}
 	}
+	runs[len(runs)-1].Duration *= 3
 	return runs, nil
 }
 

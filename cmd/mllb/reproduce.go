@@ -5,9 +5,9 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"mllb/lab"
 	"mllb/reproduce"
@@ -119,8 +119,8 @@ func (c *reproduceCmd) command() string {
 	if c.Record {
 		s += " --record"
 	}
-	if len(c.Data) > 0 {
-		s += " --data " + strings.Join(c.Data, " --data ")
+	if n := len(c.Data); n > 0 {
+		s += fmt.Sprintf(" --data FILE (%d of them)", n)
 	}
 	return s
 }
