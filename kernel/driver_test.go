@@ -43,9 +43,9 @@ type (
 		_                           [4]byte
 	}
 	cParsed struct {
-		Result                int32
-		Hidden, Usable, Limit uint32
-		Length                uint32
+		Result        int32
+		Hidden, Limit uint32
+		Length        uint32
 	}
 	cInferred struct {
 		Logit, Wide int32

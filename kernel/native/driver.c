@@ -27,7 +27,7 @@ static void put32(u32 x)
 	put(&x, sizeof(x));
 }
 
-/* M size blob: result, hidden, usable as pairs, limit, length of why, why */
+/* M size blob: result, hidden, limit of pairs, length of why, why */
 static void parse(void)
 {
 	const char *why = "";
@@ -42,8 +42,7 @@ static void parse(void)
 	why = why ? why : "";
 	put32(result);
 	put32(model.hidden);
-	put32(model.pairs.usable);
-	put32(model.pairs.limit[0]);
+	put32(model.pairs.limit);
 	put32(strlen(why));
 	put(why, strlen(why));
 }

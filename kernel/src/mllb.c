@@ -10,46 +10,55 @@
  */
 #include <asm/byteorder.h>
 #include <linux/crc32.h>
+#include <linux/log2.h>
 #include <linux/string.h>
 
 #include "mllb.h"
 
 #define HALF	(MLLB_ONE / 2)
 
-static bool mllb_small(const struct mllb_pairs *p, const struct mllb_vector *v)
+/* The limit is a power of two, so one test does for all that it is for. */
+static __always_inline bool mllb_small(const struct mllb_pairs *p, const struct mllb_vector *v)
 {
-	/* -limit to limit, without a sign to test. */
-#define SMALL(k) ((u32)v->ratio[k] + p->limit[k] <= 2 * p->limit[k])
-	return p->usable && SMALL(0) && SMALL(1) && SMALL(2) && SMALL(3) && SMALL(4);
-#undef SMALL
+	u32 limit = p->limit;
+	u32 any = (v->ratio[0] + limit) | (v->ratio[1] + limit) |
+		  (v->ratio[2] + limit) | (v->ratio[3] + limit);
+
+	return any < 2 * limit && v->ratio[MLLB_DELTA_FAULTS] + (u32)MLLB_ONE <= 2 * MLLB_ONE;
 }
 
 /*
- * Two neurons from the two halves of a word. What the lower half borrowed from
- * the upper one comes back by the subtraction.
+ * What two neurons, the halves of a word, add to the output. They are 2^31 more
+ * than their sums, so that neither has a sign to spoil the other; out_bias makes
+ * up for it.
  */
 static __always_inline s64 mllb_pair(u64 word, const s64 *out)
 {
-	s64 a = (s32)word, b = (s64)(word - a) >> 32;
+	const u32 zero = BIT(31 - MLLB_FRAC_BITS);
+	u32 a = (u32)word >> MLLB_FRAC_BITS, b = word >> (32 + MLLB_FRAC_BITS);
 
-	return out[0] * max_t(s64, a >> MLLB_FRAC_BITS, 0) +
-	       out[1] * max_t(s64, b >> MLLB_FRAC_BITS, 0);
+	return out[0] * max(a, zero) + out[1] * max(b, zero);
 }
 
-/* The output, from sums that all fit; mllb_pairs says how. */
+static __always_inline u64 mllb_products(const u64 *w, const struct mllb_vector *v)
+{
+	return w[0] * v->ratio[0] + w[1] * v->ratio[1] + w[2] * v->ratio[2] +
+	       w[3] * v->ratio[3] + w[4] * v->ratio[4];
+}
+
+/* The output, from sums that all fit; struct mllb_pairs says how. */
 static __always_inline s64 mllb_sum_pairs(const struct mllb_pairs *p, const struct mllb_vector *v)
 {
 	const u64 *low = p->low[v->bits % MLLB_ROWS];
 	const u64 *high = p->high[v->bits / MLLB_ROWS % MLLB_ROWS];
-	u64 x0 = (s64)v->ratio[0], x1 = (s64)v->ratio[1], x2 = (s64)v->ratio[2];
-	u64 x3 = (s64)v->ratio[3], x4 = (s64)v->ratio[4];
 
-#define PAIR(i)								\
-	mllb_pair(low[i] + high[i] + p->ratio[i][0] * x0 +		\
-		  p->ratio[i][1] * x1 + p->ratio[i][2] * x2 +		\
-		  p->ratio[i][3] * x3 + p->ratio[i][4] * x4, &p->out[2 * (i)])
-	return PAIR(0) + PAIR(1) + PAIR(2) + PAIR(3) + PAIR(4);
-#undef PAIR
+	static_assert(MLLB_PAIRS == 5);
+	return p->out_bias +
+	       mllb_pair(low[0] + high[0] + mllb_products(p->ratio[0], v), &p->out[0]) +
+	       mllb_pair(low[1] + high[1] + mllb_products(p->ratio[1], v), &p->out[2]) +
+	       mllb_pair(low[2] + high[2] + mllb_products(p->ratio[2], v), &p->out[4]) +
+	       mllb_pair(low[3] + high[3] + mllb_products(p->ratio[3], v), &p->out[6]) +
+	       mllb_pair(low[4] + high[4] + mllb_products(p->ratio[4], v), &p->out[8]);
 }
 
 /* The output of a model of any size, whatever the features are. */
@@ -85,8 +94,8 @@ s32 mllb_logit(const struct mllb_model *m, const struct mllb_vector *v)
 
 	if (unlikely(!mllb_small(&m->pairs, v)))
 		return mllb_logit_wide(m, v, NULL);
-	sum = m->out_bias + mllb_sum_pairs(&m->pairs, v);
-	return clamp_t(s64, sum >> MLLB_FRAC_BITS, S32_MIN, S32_MAX);
+	sum = mllb_sum_pairs(&m->pairs, v) >> MLLB_FRAC_BITS;
+	return clamp_t(s64, sum, S32_MIN, S32_MAX);
 }
 
 /* What a blob must be, by enum mllb_set. */
@@ -208,12 +217,13 @@ static bool mllb_read_floats(struct mllb_floats *f, struct mllb_words *w)
 }
 
 /*
- * The limits of the features within which every sum fits 32 bits: the change of
- * NUMA faults is a share, so it gets 1; what it leaves is for the others.
+ * How large features may be for every sum to fit 32 bits, a power of two: the
+ * change of NUMA faults is a share, so it gets 1; what it leaves is for the
+ * others. 0 if the 0/1 features alone are too much.
  */
-static bool mllb_limit_pairs(struct mllb_pairs *p, const struct mllb_model *m)
+static u32 mllb_limit(const struct mllb_model *m)
 {
-	u64 limit = S32_MAX;
+	u64 limit = BIT(30);
 	u32 j, k;
 
 	for (j = 0; j < m->hidden; j++) {
@@ -223,16 +233,13 @@ static bool mllb_limit_pairs(struct mllb_pairs *p, const struct mllb_model *m)
 			fixed += abs(m->bit[k][j]);
 		fixed += abs(m->ratio[MLLB_DELTA_FAULTS][j]) * MLLB_ONE;
 		if (fixed > S32_MAX)
-			return false;
+			return 0;
 		for (k = 0; k < MLLB_DELTA_FAULTS; k++)
 			sum += abs(m->ratio[k][j]);
 		if (sum)
 			limit = min(limit, div64_u64(S32_MAX - fixed, sum));
 	}
-	for (k = 0; k < MLLB_DELTA_FAULTS; k++)
-		p->limit[k] = limit;
-	p->limit[MLLB_DELTA_FAULTS] = MLLB_ONE;
-	return true;
+	return limit ? rounddown_pow_of_two(limit) : 0;
 }
 
 static s64 mllb_bit_sum(const struct mllb_model *m, u32 j, u32 row, u32 first)
@@ -248,22 +255,26 @@ static s64 mllb_bit_sum(const struct mllb_model *m, u32 j, u32 row, u32 first)
 
 static void mllb_make_pairs(struct mllb_pairs *p, const struct mllb_model *m)
 {
-	u32 j, k, row;
+	const s64 shift = BIT(31);
+	u32 i, j, k, row;
 
-	if (m->hidden > 2 * MLLB_PAIRS || !mllb_limit_pairs(p, m))
+	if (m->hidden > 2 * MLLB_PAIRS)
 		return;
+	p->limit = mllb_limit(m);
+	p->out_bias = m->out_bias;
 	for (j = 0; j < m->hidden; j++) {
-		u32 i = j / 2, shift = j % 2 * 32;
+		u64 one = j % 2 ? BIT_ULL(32) : 1;	/* the half that it is */
 
+		i = j / 2;
 		for (k = 0; k < MLLB_RATIOS; k++)
-			p->ratio[i][k] += (u64)m->ratio[k][j] << shift;
+			p->ratio[i][k] += one * m->ratio[k][j];
 		for (row = 0; row < MLLB_ROWS; row++) {
-			p->low[row][i] += (u64)(m->bias[j] + mllb_bit_sum(m, j, row, 0)) << shift;
-			p->high[row][i] += (u64)mllb_bit_sum(m, j, row, MLLB_ROW_BITS) << shift;
+			p->low[row][i] += one * (m->bias[j] + shift + mllb_bit_sum(m, j, row, 0));
+			p->high[row][i] += one * mllb_bit_sum(m, j, row, MLLB_ROW_BITS);
 		}
 		p->out[j] = m->out[j];
+		p->out_bias -= m->out[j] * (shift >> MLLB_FRAC_BITS);
 	}
-	p->usable = 1;
 }
 
 /* The size that the header's other fields give, or 0 and why there is none. */

@@ -9,6 +9,7 @@
 #ifndef _KERNEL_SCHED_MLLB_H
 #define _KERNEL_SCHED_MLLB_H
 
+#include <linux/bits.h>
 #include <linux/build_bug.h>
 #include <linux/compiler.h>
 #include <linux/errno.h>
@@ -18,7 +19,7 @@
 #include <linux/types.h>
 
 #define MLLB_FRAC_BITS		11
-#define MLLB_ONE		(1 << MLLB_FRAC_BITS)
+#define MLLB_ONE		2048
 
 #define MLLB_MAX_HIDDEN		16
 #define MLLB_MAX_INPUTS		17
@@ -41,7 +42,7 @@ struct mllb_facts {
 	u64 total_faults;
 	u32 src_nr_running, dst_nr_running;
 	u32 src_nr_preferred;		/* rq::nr_preferred_running */
-	u32 src_len, dst_len;		/* cfs_rq::h_nr_running */
+	u32 src_len, dst_len;		/* cfs_rq::h_nr_queued */
 	u32 nr_balance_failed, cache_nice_tries;
 	s32 src_nid, dst_nid, preferred_nid;
 	u8 idle;			/* enum mllb_idle */
@@ -84,19 +85,20 @@ struct mllb_vector {
 
 /*
  * Neurons in pairs, for small sums: two of 32 bits in one u64, added to each
- * other and multiplied by one feature as if they were one number. limit[] says
- * for which features no sum leaves its half. The part of a sum that comes of
- * 0/1 features is looked up, six of them at a time, bias and rounding included.
+ * other and multiplied by one feature as if they were one number. limit says
+ * how large features may be for no sum to leave its half; 0: there are no pairs.
+ * The part of a sum that comes of 0/1 features is looked up, six of them at a
+ * time, bias and rounding included.
  */
 #define MLLB_PAIRS		5
 #define MLLB_ROW_BITS		(MLLB_BITS / 2)
-#define MLLB_ROWS		(1 << MLLB_ROW_BITS)
+#define MLLB_ROWS		BIT(MLLB_ROW_BITS)
 
 struct mllb_pairs {
-	u32 usable;
-	u32 limit[MLLB_RATIOS];
-	u64 ratio[MLLB_PAIRS][MLLB_RATIOS];
+	u32 limit;
+	s64 out_bias;
 	s64 out[2 * MLLB_PAIRS];
+	u64 ratio[MLLB_PAIRS][MLLB_RATIOS];
 	u64 low[MLLB_ROWS][MLLB_PAIRS];
 	u64 high[MLLB_ROWS][MLLB_PAIRS];
 };
@@ -169,7 +171,11 @@ static_assert(sizeof(struct mllb_blob) == 40);
 /* x in Q21.11, saturated. */
 static __always_inline s32 mllb_whole(s64 x)
 {
-	return clamp_t(s64, x * MLLB_ONE, S32_MIN, S32_MAX);
+	const s64 edge = BIT(31 - MLLB_FRAC_BITS);
+
+	if (unlikely(x < -edge || x >= edge))
+		return x < 0 ? S32_MIN : S32_MAX;
+	return (s32)x * MLLB_ONE;
 }
 
 /*
@@ -202,16 +208,36 @@ static __always_inline bool mllb_delta_hot(const struct mllb_facts *f)
 	       (f->migration_cost && f->delta < f->migration_cost);
 }
 
-static __always_inline s32 mllb_delta_faults(const struct mllb_facts *f)
+/* Any loads and faults; hostile ones are worth no more than not to trap. */
+static inline void mllb_fill_large(struct mllb_vector *v, const struct mllb_facts *f)
 {
 	u64 src = f->src_faults, dst = f->dst_faults, total = f->total_faults;
 
-	if (unlikely((src | dst | total) >> 63)) {
+	if ((src | dst | total) >> 63) {
 		src >>= 1;
 		dst >>= 1;
 		total >>= 1;
 	}
-	return mllb_quotient(dst > src ? dst - src : src - dst, total, dst < src);
+	v->ratio[MLLB_SRC_LOAD] = mllb_quotient(min_t(u64, f->src_load, S64_MAX), 1000, false);
+	v->ratio[MLLB_DST_LOAD] = mllb_quotient(min_t(u64, f->dst_load, S64_MAX), 1000, false);
+	v->ratio[MLLB_DELTA_FAULTS] = mllb_quotient(dst > src ? dst - src : src - dst,
+						    total, dst < src);
+}
+
+/* The same for such as kernels have: below 2^20, so 32 bits are enough. */
+static __always_inline void mllb_fill_small(struct mllb_vector *v, const struct mllb_facts *f)
+{
+	u32 total = f->total_faults;
+	s32 diff = (s32)f->dst_faults - (s32)f->src_faults;
+
+	v->ratio[MLLB_SRC_LOAD] = ((u32)f->src_load * MLLB_ONE + 500) / 1000;
+	v->ratio[MLLB_DST_LOAD] = ((u32)f->dst_load * MLLB_ONE + 500) / 1000;
+	v->ratio[MLLB_DELTA_FAULTS] = 0;
+	if (total && diff) {
+		u32 q = ((u32)abs(diff) * MLLB_ONE + total / 2) / total;
+
+		v->ratio[MLLB_DELTA_FAULTS] = diff < 0 ? -(s32)q : (s32)q;
+	}
 }
 
 /*
@@ -237,10 +263,12 @@ static __always_inline void mllb_fill(struct mllb_vector *v, const struct mllb_f
 
 	v->bits = bits;
 	v->ratio[MLLB_SRC_LEN] = mllb_whole((s64)f->src_len - 2);
-	v->ratio[MLLB_SRC_LOAD] = mllb_quotient(min_t(u64, f->src_load, S64_MAX), 1000, false);
-	v->ratio[MLLB_DST_LOAD] = mllb_quotient(min_t(u64, f->dst_load, S64_MAX), 1000, false);
 	v->ratio[MLLB_DST_LEN] = mllb_whole(f->dst_len);
-	v->ratio[MLLB_DELTA_FAULTS] = mllb_delta_faults(f);
+	if (likely(!((f->src_load | f->dst_load | f->src_faults | f->dst_faults |
+		      f->total_faults) >> 20)))
+		mllb_fill_small(v, f);
+	else
+		mllb_fill_large(v, f);
 }
 
 /* Whether every feature is what it was in training; if not, do not ask. */

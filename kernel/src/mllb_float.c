@@ -6,23 +6,13 @@
  */
 #include "mllb.h"
 
-/* Four neurons side by side; the model is stored as integers, unaligned. */
-typedef float mllb_v4 __attribute__((vector_size(16), aligned(4), may_alias));
-typedef s32 mllb_v4i __attribute__((vector_size(16), aligned(4), may_alias));
+/* Every loop is over all neurons that a model may have: that is a few vectors. */
+#define EACH_NEURON	for (u32 j = 0; j < MLLB_MAX_HIDDEN; j++)
 
-#define LANES	4
-
-static float mllb_number(const u32 *pattern)
+/* A model has its numbers as integers, for those who must not touch floats. */
+static const float *mllb_numbers(const u32 *patterns)
 {
-	float x;
-
-	__builtin_memcpy(&x, pattern, sizeof(x));
-	return x;
-}
-
-static mllb_v4 mllb_lanes(const u32 *patterns)
-{
-	return *(const mllb_v4 *)patterns;
+	return (const float *)patterns;
 }
 
 static float mllb_float(u64 x)
@@ -62,23 +52,27 @@ s32 mllb_logit_float(const struct mllb_model *m, const struct mllb_facts *f,
 		     const struct mllb_vector *v, bool *migrate)
 {
 	const struct mllb_floats *w = &m->floats;
-	float x[MLLB_RATIOS], logit;
-	mllb_v4 sum = {};
-	u32 j, k;
+	const float *row = mllb_numbers(w->bias);
+	float x[MLLB_RATIOS], acc[MLLB_MAX_HIDDEN], logit;
 
 	mllb_ratios(x, f);
-	for (j = 0; j < m->hidden; j += LANES) {
-		mllb_v4 acc = mllb_lanes(&w->bias[j]);
-
-		for (k = 0; k < MLLB_BITS; k++)
-			if (v->bits >> k & 1)
-				acc += mllb_lanes(&w->bit[k][j]);
-		for (k = 0; k < MLLB_RATIOS; k++)
-			acc += mllb_lanes(&w->ratio[k][j]) * x[k];
-		acc = (mllb_v4)((mllb_v4i)acc & (acc > 0));
-		sum += acc * mllb_lanes(&w->out[j]);
+	EACH_NEURON
+		acc[j] = row[j];
+	for (u32 k = 0; k < MLLB_BITS; k++) {
+		row = mllb_numbers(w->bit[k]);
+		if (v->bits >> k & 1)
+			EACH_NEURON
+				acc[j] += row[j];
 	}
-	logit = sum[0] + sum[1] + sum[2] + sum[3] + mllb_number(&w->out_bias);
-	*migrate = logit >= mllb_number(&w->threshold);
+	for (u32 k = 0; k < MLLB_RATIOS; k++) {
+		row = mllb_numbers(w->ratio[k]);
+		EACH_NEURON
+			acc[j] += row[j] * x[k];
+	}
+	row = mllb_numbers(w->out);
+	logit = *mllb_numbers(&w->out_bias);
+	EACH_NEURON
+		logit += row[j] * (acc[j] > 0 ? acc[j] : 0);
+	*migrate = logit >= *mllb_numbers(&w->threshold);
 	return mllb_fixed(logit);
 }

@@ -24,6 +24,10 @@ typedef u32 __le32;
 #define S32_MAX INT32_MAX
 #define S64_MAX INT64_MAX
 
+#define BIT(n) (1UL << (n))
+#define BIT_ULL(n) (1ULL << (n))
+#define rounddown_pow_of_two(x) (1ULL << (63 - __builtin_clzll(x)))
+
 #undef __always_inline
 #define __always_inline inline __attribute__((__always_inline__))
 #define likely(x) __builtin_expect(!!(x), 1)
@@ -33,6 +37,7 @@ typedef u32 __le32;
 #define le32_to_cpu(x) le32toh(x)
 
 #define min(a, b) ({ __typeof__(a) min_a = (a); __typeof__(b) min_b = (b); min_a < min_b ? min_a : min_b; })
+#define max(a, b) ({ __typeof__(a) max_a = (a); __typeof__(b) max_b = (b); max_a > max_b ? max_a : max_b; })
 #define min_t(t, a, b) ({ t min_a = (a), min_b = (b); min_a < min_b ? min_a : min_b; })
 #define max_t(t, a, b) ({ t max_a = (a), max_b = (b); max_a > max_b ? max_a : max_b; })
 #define clamp_t(t, x, lo, hi) min_t(t, max_t(t, x, lo), hi)
