@@ -44,7 +44,8 @@ type page struct {
 	Sum      record.Observed
 	Corpus   *corpus
 	Steps    []took
-	Given    bool // the datasets were there
+	Given    bool     // the datasets were there
+	Files    []string // then; or how many, if they are many
 	Recorded []*Recording
 }
 
@@ -79,10 +80,16 @@ func (s *session) report(context.Context) error {
 	return WriteFile(s.cfg.Report, b.Bytes())
 }
 
+// maxFiles is how many a reader is told the names of.
+const maxFiles = 5
+
 func (s *session) page() *page {
 	p := &page{Scale: s.cfg.Scale, Command: s.cfg.Command, Version: s.cfg.Version, Date: time.Now().UTC().Format(time.DateOnly),
 		Host: s.host, Best: &s.judged.Held, Later: s.judged.Later, Crossed: s.crossed, Live: s.observed, Corpus: &s.corpus,
 		Steps: s.times, Given: len(s.cfg.Data) > 0}
+	if p.Files = s.cfg.Data; len(p.Files) > maxFiles {
+		p.Files = []string{fmt.Sprintf("%d files", len(p.Files))}
+	}
 	for i := range s.cfg.Scale.Records {
 		p.Recorded = append(p.Recorded, &s.cfg.Scale.Records[i])
 	}
