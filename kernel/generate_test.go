@@ -11,6 +11,7 @@ import (
 	"os"
 	"regexp"
 	"strconv"
+	"strings"
 	"testing"
 
 	"mllb/features"
@@ -31,6 +32,20 @@ func words(b *bytes.Buffer, name string, blob []byte) {
 	b.WriteString("\n};\n")
 }
 
+// comment folds a text into lines of a comment.
+func comment(text string) string {
+	var b strings.Builder
+	line := " *"
+	for _, word := range strings.Fields(strings.ReplaceAll(text, "*/", "* /")) {
+		if len(line)+len(word) > 80 {
+			b.WriteString(line + "\n")
+			line = " *"
+		}
+		line += " " + word
+	}
+	return b.String() + line + "\n"
+}
+
 // TestDefaultModel holds the model that the kernel is built with against the
 // parser, and its comment against what it is. It may be older than package mlp's.
 func TestDefaultModel(t *testing.T) {
@@ -42,7 +57,7 @@ func TestDefaultModel(t *testing.T) {
 		}
 		var b bytes.Buffer
 		b.WriteString(headerTop)
-		fmt.Fprintf(&b, "/*\n * A model as %s writes it, in words.\n * %s.\n * Dataset %s.\n */\n", "mllb export --kernel", m.Provenance.Source, m.Provenance.Dataset)
+		fmt.Fprintf(&b, "/*\n * A model as mllb export --kernel writes it, in words. Learned from\n%s * Dataset %s.\n */\n", comment(m.Provenance.Source+"."), m.Provenance.Dataset)
 		words(&b, "mllb_default", blobOf(t, m))
 		if err := os.WriteFile(path, b.Bytes(), 0o644); err != nil {
 			t.Fatal(err)

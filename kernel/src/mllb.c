@@ -178,13 +178,13 @@ static bool mllb_read_ranges(struct mllb_model *m, struct mllb_words *w)
 			return false;
 		if (!(w->bits >> i & 1)) {
 			m->low[ratio] = from;
-			m->high[ratio++] = to;
+			m->span[ratio++] = (u32)to - from;
 			continue;
 		}
 		if ((from && from != MLLB_ONE) || (to && to != MLLB_ONE))
 			return false;
-		m->always_one |= (from == MLLB_ONE) << bit;
-		m->always_zero |= !to << bit++;
+		m->always_mask |= (from == to) << bit;
+		m->always |= (from && to) << bit++;
 	}
 	w->next = high;
 	m->has_ranges = 1;

@@ -124,8 +124,9 @@ struct mllb_model {
 	s64 out[MLLB_MAX_HIDDEN];
 
 	/* What the features were in training. */
-	u32 always_one, always_zero;
-	s32 low[MLLB_RATIOS], high[MLLB_RATIOS];
+	u32 always_mask, always;	/* 0/1 features that never changed, and how they were */
+	s32 low[MLLB_RATIOS];
+	u32 span[MLLB_RATIOS];		/* from the lowest to the highest */
 
 	struct mllb_floats floats;
 	u32 set;			/* enum mllb_set */
@@ -274,16 +275,15 @@ static __always_inline void mllb_fill(struct mllb_vector *v, const struct mllb_f
 /* Whether every feature is what it was in training; if not, do not ask. */
 static __always_inline bool mllb_in_range(const struct mllb_model *m, const struct mllb_vector *v)
 {
-	int k;
+	const s32 *x = v->ratio, *low = m->low;
+	const u32 *span = m->span;
 
-	if (!m->has_ranges)
-		return true;
-	if ((v->bits & m->always_zero) | (~v->bits & m->always_one))
-		return false;
-	for (k = 0; k < MLLB_RATIOS; k++)
-		if (v->ratio[k] < m->low[k] || v->ratio[k] > m->high[k])
-			return false;
-	return true;
+	static_assert(MLLB_RATIOS == 5);
+	return !m->has_ranges ||
+	       ((v->bits & m->always_mask) == m->always &&
+		(u32)x[0] - low[0] <= span[0] && (u32)x[1] - low[1] <= span[1] &&
+		(u32)x[2] - low[2] <= span[2] && (u32)x[3] - low[3] <= span[3] &&
+		(u32)x[4] - low[4] <= span[4]);
 }
 
 s32 mllb_logit(const struct mllb_model *m, const struct mllb_vector *v);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * A model as mllb export --kernel writes it, in words.
- * 717891 decisions of can_migrate_task (64716 stay, 653175 migrate) of 144 runs; learned from 643211 of them.
+ * A model as mllb export --kernel writes it, in words. Learned from
+ * 717891 decisions of can_migrate_task (64716 stay, 653175 migrate) of 144 runs;
+ * learned from 643211 of them.
  * Dataset sha256:06c9dfabe5e68b84d8530c116367402ec2bf7d6d37dc2b7fa161d389ae7532c7.
  */
 static const u32 mllb_default[] = {
