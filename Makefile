@@ -39,6 +39,9 @@ test: need-go ## Run every test that this machine can run; as root they include 
 test-lab: build need-qemu ## Run the tests that need a kernel in guests of Debian's 6.12 and 7.2 (half an hour; LABFLAGS=--short: less)
 	./$(BIN)/mllb lab test --topology 2x2x2 --fetch $(LABFLAGS)
 
+kernel: ## Build Linux 6.12 with the patch series from Debian's source package: long, resumable
+	sh kernel/build.sh patched
+
 lint: need-go ## gofmt, go vet, staticcheck
 	@test -z "$$(gofmt -l .)" || { echo "gofmt would change:"; gofmt -l .; exit 1; }
 	$(GO) vet ./...
@@ -73,4 +76,4 @@ need-clang:
 	  echo "clang-19 is missing; installing Debian's clang-19, llvm-19 and libbpf-dev" >&2; \
 	  $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq --no-install-recommends clang-19 llvm-19 libbpf-dev; }
 
-.PHONY: run build data reproduce test test-lab lint generate model bench clean help need-go need-clang need-qemu
+.PHONY: kernel run build data reproduce test test-lab lint generate model bench clean help need-go need-clang need-qemu
