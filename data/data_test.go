@@ -24,6 +24,7 @@ var corpora = []struct {
 	disagree, unexplain float64 // with 6.12's rule: shares that may
 }{
 	{"6.12-diverse.parquet", "6.12.", 144, 700_000, 60_000, 0, 0},
+	{"6.12-paper.parquet", "6.12.", 3, 80_000, 160, 0, 0},
 	{"7.2-diverse.parquet", "7.2.", 48, 80_000, 5_000, 0.002, 0}, // 114: equal NUMA weights
 	{"sample.parquet", "6.12.", 5, 5_000, 100, 0, 0},
 }
