@@ -4,8 +4,8 @@
 # directory. Each step is skipped where it was done.
 #
 #	build.sh check     the series applies to the source
-#	build.sh stock     build without the series
-#	build.sh patched   build with it
+#	build.sh stock     build with the series, but CONFIG_SCHED_MLLB=n
+#	build.sh patched   build with CONFIG_SCHED_MLLB=y
 #
 # The last line of output of a build is the path of its bzImage.
 set -eu
