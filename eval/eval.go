@@ -156,7 +156,7 @@ func (e *evaluation) check(paths []string) error {
 	}
 	where := strings.Join(paths, ", ")
 	if e.cfg.Held {
-		return fmt.Errorf("no usable row in %s is of a run that the model held out (%s)", where, strings.Join(e.cfg.Model.Provenance.Held, ", "))
+		return fmt.Errorf("no usable row in %s is of a run that the model held out (%s)", where, few(e.cfg.Model.Provenance.Held))
 	}
 	return fmt.Errorf("no usable row in %s: %d records, and the locality rule decided none of them", where, e.records)
 }
@@ -218,4 +218,12 @@ func (e *evaluation) addWidths(d *features.Decision, label, said uint8, logit fl
 	for _, w := range e.widths {
 		w.add(e.vector.Bits, e.ratios, label, said, logit)
 	}
+}
+
+// few names the first three.
+func few(names []string) string {
+	if more := len(names) - 3; more > 0 {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:3], ", "), more)
+	}
+	return strings.Join(names, ", ")
 }

@@ -123,6 +123,16 @@ func (l *loadData) matrix(ctx context.Context, cfg *Config) (*Matrix, error) {
 	learn := append(slices.Clone(parts), halves{"all", all, nil})
 	out.Rows = make([]MatrixRow, len(learn)+1)
 	errs := make([]error, len(learn))
+	if log := cfg.Log; log != nil { // told by one network at a time
+		var mu sync.Mutex
+		one := *cfg
+		one.Log = func(line string) {
+			mu.Lock()
+			defer mu.Unlock()
+			log(line)
+		}
+		cfg = &one
+	}
 	var work sync.WaitGroup
 	slots := make(chan struct{}, runtime.GOMAXPROCS(0))
 	for i, p := range learn {
