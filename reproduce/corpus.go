@@ -23,8 +23,6 @@ import (
 type corpus struct {
 	Groups  []group         `json:"groups"`
 	Verdict dataset.Verdict `json:"verdict"` // of the rule's replay
-	Shared  [2]int64        `json:"shared"`  // vectors of paper15 and of locality17 that have both labels
-	Vectors [2]int64        `json:"vectors"` // different ones
 }
 
 // group is files of one kind.
@@ -122,13 +120,6 @@ func (s *session) checkNow(ctx context.Context, paths []string, sums map[string]
 	}
 	if len(c.files(paperKind, diverseKind)) == 0 {
 		return c, fmt.Errorf("none of the %d files is of kernel %s", len(paths), Series)
-	}
-	for i, set := range []*features.Set{sets[0], sets[len(sets)-1]} {
-		sum, err := dataset.Summarize(ctx, set, c.files(paperKind, diverseKind)...)
-		if err != nil {
-			return c, err
-		}
-		c.Vectors[i], c.Shared[i] = sum.Distinct, sum.Both
 	}
 	rule := scheduler.CFS{}
 	v, err := dataset.Check(ctx, io.Discard, func(d *features.Decision) bool { return rule.Decide(d).Migrate },
