@@ -23,8 +23,8 @@ var Full = Scale{
 	Folds: 10, Epochs: 1000, Live: 30_000, LivePart: 5 * time.Minute,
 	expect: [numSteps]time.Duration{
 		stepKernel: time.Minute, stepPaper56: 20 * time.Minute, stepPaper16: 30 * time.Minute, stepDiverse: 100 * time.Minute,
-		stepCheck: 10 * time.Second, stepPaper: 3 * time.Minute, stepFolds: 20 * time.Minute, stepModel: 2 * time.Minute,
-		stepJudge: time.Minute, stepMatrix: 5 * time.Minute, stepLive: 10 * time.Minute, stepReport: time.Second,
+		stepCheck: 10 * time.Second, stepPaper: 6 * time.Minute, stepFolds: 25 * time.Minute, stepModel: 3 * time.Minute,
+		stepJudge: time.Minute, stepMatrix: 8 * time.Minute, stepLive: 10 * time.Minute, stepReport: time.Second,
 	},
 }
 
