@@ -173,7 +173,7 @@ func createLog(dir, release, pkg string) (*os.File, error) {
 func fixtures(root string, packages []string) []File {
 	const large = 4 << 20
 	files := []File{{Host: filepath.Join(root, "go.mod"), Guest: guestSource + "/go.mod"}}
-	tops := map[string]bool{"mlp": true} // the golden file and the default model, which others read
+	tops := map[string]bool{"mlp": true, "features": true} // the golden file, the default model and the fixture host, which others read
 	for _, pkg := range packages {
 		top, _, _ := strings.Cut(pkg, "/")
 		tops[top] = true
