@@ -29,7 +29,9 @@ const (
 	quotaPeriod = 20_000 // us
 
 	attachLimit = 3 * time.Minute // emulated CPUs patch code slowly
-	collectPrio = 20              // SCHED_FIFO: the ring must be drained however many threads there are
+	// SCHED_FIFO for collect and for Guest: the ring must be drained, and the load
+	// taken away in time, however many threads there are.
+	realtimePrio = 20
 )
 
 // Guest is what runs in the guest: it tunes the kernel, has mllbd collect
@@ -41,6 +43,9 @@ func Guest(ctx context.Context, r Run, stdout, stderr io.Writer) error {
 		if err := tune(schedDebug, t); err != nil {
 			return err
 		}
+	}
+	if err := realtime(); err != nil {
+		return err
 	}
 	c, err := startCollect(r, stderr)
 	if err != nil {
@@ -84,7 +89,7 @@ func startCollect(r Run, stderr io.Writer) (*collector, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := startAs(cmd, unix.SCHED_FIFO, collectPrio); err != nil {
+	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start mllbd collect: %w", err)
 	}
 	c := &collector{cmd: cmd, lines: make(chan Progress, 64)}
@@ -108,19 +113,42 @@ func (c *collector) read(logs io.Reader, stderr io.Writer) {
 	}
 }
 
-// startAs starts a command under a real-time policy, which its threads inherit.
-func startAs(cmd *exec.Cmd, policy, priority uint32) error {
+// realtime gives every thread of this process a real-time policy, which threads
+// and children that they start inherit.
+func realtime() error {
+	threads, err := os.ReadDir("/proc/self/task")
+	if err != nil {
+		return err
+	}
+	for _, t := range threads {
+		tid, err := strconv.Atoi(t.Name())
+		if err != nil {
+			return err
+		}
+		if err := setPolicy(tid, unix.SCHED_FIFO, realtimePrio); err != nil && !errors.Is(err, unix.ESRCH) {
+			return err
+		}
+	}
+	return nil
+}
+
+// startOrdinary starts a command as what a load is: SCHED_OTHER, of nice 0.
+func startOrdinary(cmd *exec.Cmd) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	attr, err := unix.SchedGetAttr(0, 0)
-	if err != nil {
-		return fmt.Errorf("sched_getattr: %w", err)
+	if err := setPolicy(0, unix.SCHED_NORMAL, 0); err != nil {
+		return err
 	}
-	if err := unix.SchedSetAttr(0, &unix.SchedAttr{Size: attr.Size, Policy: policy, Priority: priority}, 0); err != nil {
-		return fmt.Errorf("sched_setattr: %w", err)
+	err := cmd.Start()
+	return errors.Join(err, setPolicy(0, unix.SCHED_FIFO, realtimePrio))
+}
+
+// setPolicy sets how a thread is scheduled; 0 is the calling one.
+func setPolicy(tid int, policy, priority uint32) error {
+	if err := unix.SchedSetAttr(tid, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: policy, Priority: priority}, 0); err != nil {
+		return fmt.Errorf("sched_setattr of thread %d to policy %d: %w", tid, policy, err)
 	}
-	err = cmd.Start()
-	return errors.Join(err, unix.SchedSetAttr(0, attr, 0))
+	return nil
 }
 
 // wait returns when collect has told of that many usable records, or of any
@@ -213,7 +241,7 @@ func end(cmd *exec.Cmd) error {
 // start starts a load, in its cgroup from the first moment.
 func (l load) start(cmd *exec.Cmd, cpus int) error {
 	if !l.quota {
-		return cmd.Start()
+		return startOrdinary(cmd)
 	}
 	if err := os.Mkdir(quotaGroup, 0o755); err != nil {
 		return err
@@ -227,5 +255,5 @@ func (l load) start(cmd *exec.Cmd, cpus int) error {
 	}
 	defer dir.Close()
 	cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, int(dir.Fd())
-	return cmd.Start()
+	return startOrdinary(cmd)
 }

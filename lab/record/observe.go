@@ -56,6 +56,9 @@ const (
 // run's Records of them or as many as fall into its Duration; the last one makes
 // up for what others lack. Tunings stay for the runs that follow.
 func Observe(ctx context.Context, runs []Run, model string, stdout, stderr io.Writer) error {
+	if err := realtime(); err != nil {
+		return err
+	}
 	out := json.NewEncoder(stdout)
 	var want, got uint64
 	for i, r := range runs {
@@ -87,7 +90,7 @@ func observe(ctx context.Context, r Run, model string, out *json.Encoder, stderr
 	if err != nil {
 		return a, err
 	}
-	if err := startAs(cmd, unix.SCHED_FIFO, collectPrio); err != nil {
+	if err := cmd.Start(); err != nil {
 		return a, fmt.Errorf("start mllbd run: %w", err)
 	}
 	defer cmd.Process.Kill() // of one that ended: no matter
