@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bench
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// Kind is who schedules in an arm.
+type Kind string
+
+// The kinds of arms.
+const (
+	Stock  Kind = "stock"  // the kernel as it is
+	Daemon Kind = "daemon" // mllbd around the workload
+	Kernel Kind = "kernel" // a kernel with the network in it
+	With   Kind = "with"   // any other program beside the workload
+)
+
+// StockName is the arm that others are compared with.
+const StockName = "stock"
+
+// Arm is one way to have a workload scheduled.
+type Arm struct {
+	Name    string   `json:"name"`
+	Kind    Kind     `json:"kind"`
+	Mode    string   `json:"mode,omitempty"`    // of mllbd, or of the kernel's control file
+	Policy  string   `json:"policy,omitempty"`  // of mllbd
+	Flags   []string `json:"flags,omitempty"`   // of mllbd run, besides
+	Command []string `json:"command,omitempty"` // runs beside the workload, by sh -c if it has more than words
+}
+
+// ArmHelp says how arms are written.
+const ArmHelp = `stock                 the kernel's scheduler alone; what the others are compared with
+MODE[:POLICY][:FLAG=VALUE]...  mllbd around the workload: observe, assist or own; mlp, cfs, always or never;
+                      and flags of mllbd run: interval, hold, budget, lease, cool-down, model, snapshot, exclude
+kernel:MODE           a kernel with the network in it: off, replace or shadow
+with:COMMAND          COMMAND (numad, a sched_ext scheduler) beside the workload
+NAME=ARM              any of them by a name of your own; again=stock is stock against itself`
+
+var (
+	armName    = regexp.MustCompile(`^([A-Za-z0-9][A-Za-z0-9_.-]*)=(.+)$`)
+	armModes   = []string{"observe", "assist", "own"}
+	armPolicy  = []string{"mlp", "cfs", "always", "never"}
+	armFlags   = []string{"interval", "hold", "budget", "lease", "cool-down", "model", "snapshot", "exclude"}
+	armKernels = []string{"off", "replace", "shadow"}
+)
+
+// ParseArm reads one arm; see ArmHelp.
+func ParseArm(text string) (Arm, error) {
+	spec := text
+	name := text
+	if m := armName.FindStringSubmatch(text); m != nil {
+		name, spec = m[1], m[2]
+	}
+	a, err := parseSpec(spec)
+	if err != nil {
+		return Arm{}, fmt.Errorf("arm %q: %w", text, err)
+	}
+	a.Name = name
+	return a, nil
+}
+
+func parseSpec(spec string) (Arm, error) {
+	head, rest, more := strings.Cut(spec, ":")
+	switch {
+	case head == "stock" && !more:
+		return Arm{Kind: Stock}, nil
+	case head == "kernel":
+		if !slices.Contains(armKernels, rest) {
+			return Arm{}, fmt.Errorf("the kernel's mode %q is not one of %s", rest, strings.Join(armKernels, ", "))
+		}
+		return Arm{Kind: Kernel, Mode: rest}, nil
+	case head == "with":
+		words := strings.Fields(rest)
+		if len(words) == 0 {
+			return Arm{}, errors.New("with: names no command")
+		}
+		if strings.ContainsAny(rest, "\"'\\$&|;<>()*?[`~") {
+			words = []string{"sh", "-c", "exec " + rest}
+		}
+		return Arm{Kind: With, Command: words}, nil
+	case slices.Contains(armModes, head):
+		return parseDaemon(head, rest)
+	}
+	return Arm{}, fmt.Errorf("%q is not one of stock, %s, kernel:MODE, with:COMMAND", head, strings.Join(armModes, ", "))
+}
+
+func parseDaemon(mode, rest string) (Arm, error) {
+	a := Arm{Kind: Daemon, Mode: mode, Policy: armPolicy[0]}
+	for i, part := range strings.Split(rest, ":") {
+		flag, value, isFlag := strings.Cut(part, "=")
+		switch {
+		case part == "" && rest == "":
+		case !isFlag && i == 0 && slices.Contains(armPolicy, part):
+			a.Policy = part
+		case isFlag && slices.Contains(armFlags, flag) && value != "":
+			a.Flags = append(a.Flags, "--"+flag+"="+value)
+		case isFlag:
+			return a, fmt.Errorf("flag %q is not one of %s, with a value", flag, strings.Join(armFlags, ", "))
+		default:
+			return a, fmt.Errorf("policy %q is not one of %s", part, strings.Join(armPolicy, ", "))
+		}
+	}
+	return a, nil
+}
+
+// ParseArms reads arms and sees that one is stock, first in the list, and that
+// no name is there twice.
+func ParseArms(texts []string) ([]Arm, error) {
+	var arms []Arm
+	for _, t := range texts {
+		a, err := ParseArm(strings.TrimSpace(t))
+		if err != nil {
+			return nil, err
+		}
+		if slices.ContainsFunc(arms, func(b Arm) bool { return a.Name == b.Name }) {
+			return nil, fmt.Errorf("arm %q is there twice: give one another name, as in again=%s", a.Name, t)
+		}
+		arms = append(arms, a)
+	}
+	i := slices.IndexFunc(arms, func(a Arm) bool { return a.Name == StockName })
+	if i < 0 || arms[i].Kind != Stock {
+		return nil, errors.New("no arm is stock, with which the others are compared")
+	}
+	if len(arms) < 2 {
+		return nil, errors.New("there is nothing to compare stock with: name another arm")
+	}
+	return slices.Concat(arms[i:i+1], arms[:i], arms[i+1:]), nil
+}
+
+// DaemonFlags are those of `mllbd run` for the arm.
+func (a *Arm) DaemonFlags() []string {
+	return append([]string{"--mode=" + a.Mode, "--policy=" + a.Policy}, a.Flags...)
+}
+
+// Model is the model file that the arm names, or "".
+func (a *Arm) Model() string {
+	for _, f := range a.Flags {
+		if path, ok := strings.CutPrefix(f, "--model="); ok {
+			return path
+		}
+	}
+	return ""
+}
