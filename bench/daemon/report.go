@@ -8,7 +8,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 )
 
 // Schema is the version of Report. It rises when a field changes its meaning
@@ -26,7 +28,8 @@ type Report struct {
 
 	Seconds    float64 `json:"seconds"`     // from the first tick to the end
 	CPUSeconds float64 `json:"cpu_seconds"` // of mllbd's own in that time, CMD's left out
-	GetReady   float64 `json:"get_ready_cpu_seconds"`
+	// Of getting ready, before CMD was balanced: programs loaded, files read.
+	StartCPUSeconds float64 `json:"start_cpu_seconds"`
 
 	Ticks  uint64 `json:"ticks"`
 	Quiet  uint64 `json:"quiet"` // of them skipped: the host was as the last one left it
@@ -49,6 +52,8 @@ type Report struct {
 
 	Restored int `json:"restored"` // masks given back at the end
 	Left     int `json:"left"`     // that could not be
+
+	Error string `json:"error,omitempty"` // why mllbd gave up before it was asked to end
 }
 
 // Total sums a count over the levels.
@@ -61,6 +66,18 @@ func Total(by map[string]uint64) (n uint64) {
 
 // Changed says whether any thread was moved or held.
 func (r *Report) Changed() bool { return Total(r.Moved) > 0 || r.HeldInPlace > 0 }
+
+// Prepare sees that a report can be made at path, and removes an old one, so that
+// it is not taken for the one of a run that was killed.
+func Prepare(path string) error {
+	if _, err := os.Stat(filepath.Dir(path)); err != nil {
+		return fmt.Errorf("place of the report: %w", err)
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("old report: %w", err)
+	}
+	return nil
+}
 
 // Write makes the file, whole or not at all.
 func (r *Report) Write(path string) error {

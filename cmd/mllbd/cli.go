@@ -47,6 +47,7 @@ type runCmd struct {
 	CoolDown  time.Duration `help:"How long a thread that moved is left where it is." default:"500ms"`
 	Snapshot  string        `help:"How the host is read: ${enum}. auto takes bpf where the kernel allows it." enum:"auto,bpf,proc" default:"auto"`
 	Events    string        `help:"Append one JSON line for each decision to FILE." placeholder:"FILE"`
+	Report    string        `help:"At the end, write what was done to FILE, as JSON." placeholder:"FILE"`
 	Compare   *bool         `help:"Put the kernel's own decisions to the policy too, as they are made, and count where both agree; default: in observe, where they can be traced." negatable:""`
 	Decisions uint64        `help:"End once N of the kernel's decisions were compared; 0: run on." placeholder:"N" default:"0"`
 	Listen    string        `help:"Serve /metrics and /healthz at ADDR, such as 127.0.0.1:9184." placeholder:"ADDR"`

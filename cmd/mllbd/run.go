@@ -17,6 +17,7 @@ import (
 	"golang.org/x/term"
 
 	"mllb/affinity"
+	"mllb/bench/daemon"
 	"mllb/features"
 	"mllb/features/trace"
 	"mllb/scheduler"
@@ -110,6 +111,11 @@ func (s *session) readTopology() (err error) {
 }
 
 func (s *session) openOutputs() (err error) {
+	if s.cfg.Report != "" {
+		if err := daemon.Prepare(s.cfg.Report); err != nil {
+			return fmt.Errorf("--report: %w", err)
+		}
+	}
 	if s.cfg.Events != "" {
 		if s.events, err = openEvents(s.cfg.Events, s.cfg.Policy, s.set, s.log); err != nil {
 			return err
@@ -148,6 +154,7 @@ func (s *session) balance(ctx context.Context) error {
 		err = errors.Join(err, s.agreement.finish())
 	}
 	s.summary()
+	err = errors.Join(err, s.report(err))
 	if s.child == nil {
 		return err
 	}
