@@ -29,11 +29,19 @@ func patience() time.Duration {
 	return time.Minute
 }
 
+// glance is the time between two looks: a test that looks is a load itself.
+func glance() time.Duration {
+	if inGuest {
+		return 100 * time.Millisecond
+	}
+	return 20 * time.Millisecond
+}
+
 // eventually asks until the answer is yes, or fails with what was last said.
 func eventually(t *testing.T, what string, ok func() (bool, any)) {
 	t.Helper()
 	var last any
-	for end := time.Now().Add(patience()); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(patience()); time.Now().Before(end); time.Sleep(glance()) {
 		var yes bool
 		if yes, last = ok(); yes {
 			return
