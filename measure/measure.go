@@ -45,18 +45,21 @@ type Sample struct {
 
 	Load [3]float64 `json:"load"` // averages over 1, 5 and 15 minutes, at the end
 
-	Tasks        int           `json:"tasks"`    // threads of the tree that were seen
-	Utime        time.Duration `json:"utime_ns"` // of all threads of the tree, alive or not, as getrusage(2) has it
-	Stime        time.Duration `json:"stime_ns"`
-	HasRunDelay  bool          `json:"has_run_delay"`
-	RunDelay     time.Duration `json:"run_delay_ns"` // spent runnable and waiting for a CPU (sched_info.run_delay)
-	Voluntary    uint64        `json:"voluntary"`    // context switches; with the last of each thread, which getrusage(2) may lack
-	Involuntary  uint64        `json:"involuntary"`
-	HasMigration bool          `json:"has_migrations"`
+	Tasks         int           `json:"tasks"`    // threads of the tree that were seen
+	Lost          uint64        `json:"lost"`     // threads or events that were not; 0 is usual
+	Utime         time.Duration `json:"utime_ns"` // of all threads of the tree, alive or not, as getrusage(2) has it
+	Stime         time.Duration `json:"stime_ns"`
+	HasRunDelay   bool          `json:"has_run_delay"`
+	RunDelay      time.Duration `json:"run_delay_ns"` // spent runnable and waiting for a CPU (sched_info.run_delay)
+	Voluntary     uint64        `json:"voluntary"`    // context switches; with the last of each thread, which getrusage(2) may lack
+	Involuntary   uint64        `json:"involuntary"`
+	HasMigrations bool          `json:"has_migrations"`
 	// Migrations of the tree's threads from one CPU to another, by what both
 	// CPUs still share: [topology.SMT] stayed on a core, [topology.Machine]
 	// changed the node.
 	Migrations [topology.NumLevels]uint64 `json:"migrations"`
+	// Moves is their sum by the kernel's own count (se.nr_migrations).
+	Moves uint64 `json:"moves"`
 
 	// Changes of /proc/vmstat; of the whole machine.
 	HasNUMA         bool   `json:"has_numa"`

@@ -1,0 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package measure
+
+//go:generate go tool bpf2go -cc clang-19 -no-global-types -target bpfel -type mllb_place -type mllb_sums sampler sampler.bpf.c -- -Wall -Werror -mcpu=v3 -I/usr/include/x86_64-linux-gnu -I/usr/include/aarch64-linux-gnu

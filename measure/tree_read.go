@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package measure
+
+import (
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"mllb/topology"
+)
+
+// maxLengths and maxSeries are SAMPLE_LENGTHS and SAMPLE_SERIES of sample.h.
+const (
+	maxLengths = 4096
+	maxSeries  = 1 << 18
+)
+
+// The levels of sample.h are those of package topology.
+var _ = [1]struct{}{}[topology.NumLevels-topology.Level(len(samplerMllbSums{}.Migrations))]
+
+// readQueues takes the queue samples.
+func (t *tree) readQueues(s *Sample) error {
+	var n uint64
+	var lengths [maxLengths]uint64
+	if err := t.objs.Samples.Get(&n); err != nil {
+		return fmt.Errorf("read the number of samples: %w", err)
+	}
+	if err := t.objs.Lengths.Get(&lengths); err != nil {
+		return fmt.Errorf("read the queue lengths: %w", err)
+	}
+	series := make([]byte, 8*min(n, maxSeries))
+	if _, err := t.series.ReadAt(series, 0); err != nil {
+		return fmt.Errorf("read the imbalances: %w", err)
+	}
+	s.HasQueues, s.Samples = true, int(n)
+	s.MaxImbalance = decodeSeries(series)
+	s.Lengths = trim(lengths[:])
+	return nil
+}
+
+func decodeSeries(b []byte) []uint32 {
+	all := make([]uint32, len(b)/8)
+	for i := range all {
+		all[i] = uint32(binary.LittleEndian.Uint64(b[8*i:]))
+	}
+	return all
+}
+
+// trim copies a histogram without the zeros at its end.
+func trim(h []uint64) []uint64 {
+	n := len(h)
+	for n > 0 && h[n-1] == 0 {
+		n--
+	}
+	return append([]uint64{}, h[:n]...)
+}
+
+// readSums adds up what each CPU counted.
+func (t *tree) readSums(s *Sample) error {
+	var cpus []samplerMllbSums
+	if err := t.objs.Sums.Lookup(uint32(0), &cpus); err != nil {
+		return fmt.Errorf("read the sums: %w", err)
+	}
+	var delay uint8
+	if err := t.objs.HasDelay.Get(&delay); err != nil {
+		return fmt.Errorf("read the sums: %w", err)
+	}
+	lost, err := t.lost()
+	if err != nil {
+		return err
+	}
+	all := total(cpus)
+	if lost += all.Lost; lost > 0 {
+		s.Lost = lost
+		t.log.Warn("parts of the process tree were not followed", "threads", lost)
+	}
+	s.sums(&all)
+	if s.HasRunDelay = delay != 0; !s.HasRunDelay {
+		s.RunDelay = 0
+		s.Missing = append(s.Missing, "waiting for a CPU: the kernel has no sched_info (CONFIG_SCHEDSTATS or CONFIG_TASK_DELAY_ACCT)")
+	}
+	return nil
+}
+
+// lost returns how often since the last time the kernel kept an event from a
+// program, because one of its kind was under way on that CPU.
+func (t *tree) lost() (uint64, error) {
+	now := uint64(0)
+	for _, p := range t.programs() {
+		stats, err := p.Stats()
+		if err != nil {
+			return 0, fmt.Errorf("read the misses of %v: %w", p, err)
+		}
+		now += stats.RecursionMisses
+	}
+	n := now - t.misses
+	t.misses = now
+	return n, nil
+}
+
+// total adds up CPUs. Sums wrap: what the tree used before was taken off on
+// whatever CPU found it.
+func total(cpus []samplerMllbSums) (all samplerMllbSums) {
+	for i := range cpus {
+		c := &cpus[i]
+		all.Tasks += c.Tasks
+		all.Lost += c.Lost
+		for level, n := range c.Migrations {
+			all.Migrations[level] += n
+		}
+		all.Runtime += c.Runtime
+		all.Utime += c.Utime
+		all.Stime += c.Stime
+		all.Delay += c.Delay
+		all.Voluntary += c.Voluntary
+		all.Involuntary += c.Involuntary
+		all.Moves += c.Moves
+	}
+	return all
+}
+
+// sums takes the totals.
+func (m *Sample) sums(t *samplerMllbSums) {
+	m.Tasks, m.HasMigrations = int(t.Tasks), true
+	m.Migrations, m.Moves = t.Migrations, t.Moves
+	m.Voluntary, m.Involuntary = t.Voluntary, t.Involuntary
+	m.RunDelay = time.Duration(t.Delay)
+	m.Utime, m.Stime = adjust(t.Runtime, t.Utime, t.Stime)
+}
+
+// adjust splits the exact run time as the ticks say, for these see short
+// bursts by chance only (cputime_adjust, kernel/sched/cputime.c).
+func adjust(runtime, utime, stime uint64) (user, system time.Duration) {
+	share := 0.0
+	if utime+stime > 0 {
+		share = float64(stime) / float64(utime+stime)
+	}
+	system = time.Duration(float64(runtime) * share)
+	return time.Duration(runtime) - system, system
+}
