@@ -145,7 +145,7 @@ func spread(c Change, scale float64, digits int) string {
 }
 
 func (m *Matrix) draw(w io.Writer) {
-	fmt.Fprintf(w, "\nload matrix: balanced accuracy %% (stay recall %%) in floating point, trained as %q\n%-20s", m.Recipe, "trained on \\ on load")
+	fmt.Fprintf(w, "\nload matrix: balanced accuracy %% (guarded: with the rule of 6.12 outside the training ranges) in floating point, trained as %q\n%-20s", m.Recipe, "trained on \\ on load")
 	for _, l := range m.Loads {
 		fmt.Fprintf(w, " %19s", name(l.Load))
 	}
@@ -153,7 +153,7 @@ func (m *Matrix) draw(w io.Writer) {
 	for _, row := range m.Rows {
 		fmt.Fprintf(w, "  %-18s", name(row.Trained))
 		for _, c := range row.Cells {
-			fmt.Fprintf(w, " %19s", fmt.Sprintf("%s (%s)", c.Balanced.Percent(), c.StayRecall.Percent()))
+			fmt.Fprintf(w, " %19s", fmt.Sprintf("%s (%s)", c.Balanced.Percent(), c.Guarded.Percent()))
 		}
 		if row.Problem != "" {
 			fmt.Fprintf(w, "  %s", row.Problem)

@@ -195,7 +195,7 @@ func (e *evaluation) add(path string, n int64, r *dataset.Row) {
 		e.columns.add(&e.vector, y)
 	}
 	if e.loads != nil {
-		e.loads.add(r, y)
+		e.loads.add(r, y, said[judgeCFS])
 	}
 }
 

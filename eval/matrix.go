@@ -60,9 +60,11 @@ type MatrixCell struct {
 	StayRecall Figure `json:"stay_recall"`
 	Majority   Figure `json:"majority"`
 	Loss       Figure `json:"loss"`
+	Guarded    Figure `json:"guarded_balanced_accuracy"` // with the rule of 6.12 outside the network's training ranges
+	Outside    Figure `json:"outside_training_ranges"`   // share of the decisions
 }
 
-var noCell = MatrixCell{undefined, undefined, undefined, undefined, undefined}
+var noCell = MatrixCell{undefined, undefined, undefined, undefined, undefined, undefined, undefined}
 
 // matrixHeld is the share of each load that is held out.
 const matrixHeld = 0.25
@@ -71,14 +73,15 @@ const matrixHeld = 0.25
 type loadData struct {
 	set   *features.Set
 	loads map[string]*mlp.Data
+	rules map[string][]uint8 // what the rule of 6.12 says of each row
 	runs  map[string]int32
 }
 
 func newLoadData(set *features.Set) *loadData {
-	return &loadData{set, make(map[string]*mlp.Data), make(map[string]int32)}
+	return &loadData{set, make(map[string]*mlp.Data), make(map[string][]uint8), make(map[string]int32)}
 }
 
-func (l *loadData) add(r *dataset.Row, label uint8) {
+func (l *loadData) add(r *dataset.Row, label, rule uint8) {
 	run, known := l.runs[r.Run.ID]
 	if !known {
 		run = int32(len(l.runs))
@@ -90,22 +93,28 @@ func (l *loadData) add(r *dataset.Row, label uint8) {
 		l.loads[r.Run.Load] = d
 	}
 	d.Append(&r.Decision, label, run)
+	l.rules[r.Run.Load] = append(l.rules[r.Run.Load], rule)
 }
 
 // halves are the two parts of one load.
 type halves struct {
 	load        string
 	train, test *mlp.Data
+	rule        []uint8 // what the rule of 6.12 says of each row of test
 }
 
 // split halves each load.
 func (l *loadData) split(seed uint64) (parts []halves) {
 	for load, d := range l.loads {
-		train, test := d.Split(matrixHeld, seed)
+		rest, held := d.Divide(d.Group, matrixHeld, seed)
+		p := halves{load: load, train: d.Subset(rest), test: d.Subset(held)}
 		// What says when to stop is rows drawn at random, as in the paper: of a load's
 		// few runs a whole one may be unlike the others.
-		train = &mlp.Data{Set: train.Set, X: train.X, Y: train.Y}
-		parts = append(parts, halves{load, train, test})
+		p.train.Group = nil
+		for _, i := range held {
+			p.rule = append(p.rule, l.rules[load][i])
+		}
+		parts = append(parts, p)
 	}
 	slices.SortFunc(parts, func(a, b halves) int { return natural(a.load, b.load) })
 	return parts
@@ -120,7 +129,7 @@ func (l *loadData) matrix(ctx context.Context, cfg *Config) (*Matrix, error) {
 		out.Loads = append(out.Loads, MatrixLoad{p.load, p.train.Rows(), p.test.Rows(), p.test.Count()[mlp.Stay], runsOf(l.loads[p.load]) > 1})
 		all.X, all.Y = append(all.X, p.train.X...), append(all.Y, p.train.Y...)
 	}
-	learn := append(slices.Clone(parts), halves{"all", all, nil})
+	learn := append(slices.Clone(parts), halves{load: "all", train: all})
 	out.Rows = make([]MatrixRow, len(learn)+1)
 	errs := make([]error, len(learn))
 	if log := cfg.Log; log != nil { // told by one network at a time
@@ -192,7 +201,42 @@ func matrixRow(trained string, m *mlp.Model, parts []halves) (MatrixRow, error) 
 		if err != nil {
 			return row, fmt.Errorf("load %s: %w", name(p.load), err)
 		}
-		row.Cells = append(row.Cells, MatrixCell{Figure(e.Accuracy()), Figure(e.Balanced()), Figure(e.Recall(mlp.Stay)), Figure(e.Majority()), Figure(e.Loss)})
+		guarded, outside, err := p.guarded(m)
+		if err != nil {
+			return row, err
+		}
+		row.Cells = append(row.Cells, MatrixCell{Figure(e.Accuracy()), Figure(e.Balanced()), Figure(e.Recall(mlp.Stay)), Figure(e.Majority()), Figure(e.Loss),
+			Figure(guarded.Balanced()), share(outside, guarded.Rows())})
 	}
 	return row, nil
+}
+
+// guarded judges the network as mllbd asks it: of what is outside its training
+// ranges the rule of 6.12 decides. It returns how many those are.
+func (p *halves) guarded(m *mlp.Model) (c mlp.Confusion, outside int, err error) {
+	net, err := mlp.NewFloat(m)
+	if err != nil {
+		return c, 0, err
+	}
+	for i, y := range p.test.Y {
+		x := p.test.Row(i)
+		said := p.rule[i]
+		if inside(m.Ranges, x) {
+			said = answer(net.Migrate(net.Logit(x)))
+		} else {
+			outside++
+		}
+		c.Add(y, said)
+	}
+	return c, outside, nil
+}
+
+// inside is mlp.Bounds.Contain in floating point.
+func inside(ranges []mlp.Range, x []float32) bool {
+	for k, r := range ranges {
+		if float64(x[k]) < r[0] || float64(x[k]) > r[1] {
+			return false
+		}
+	}
+	return true
 }

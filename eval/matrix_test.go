@@ -4,14 +4,18 @@ package eval
 
 import (
 	"fmt"
+	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"mllb/dataset"
+	"mllb/features"
 	"mllb/mlp"
+	"mllb/scheduler"
 )
 
 func quick() *Recipe {
@@ -90,6 +94,32 @@ func TestMatrix(t *testing.T) {
 	}
 }
 
+// A network of a load that knows no SMT domains takes hot tasks among siblings
+// for too hot to move; the guard has the kernel's rule decide those.
+func TestMatrixGuarded(t *testing.T) {
+	var paths []string
+	for load, smt := range map[string]bool{"10": false, "200": true} {
+		for k := range 4 {
+			recs := records(400, uint64(k))
+			for i := range recs {
+				d := &recs[i].Decision
+				if d.Domain &^= features.ShareCPUCapacity; smt && i%2 == 0 {
+					d.Domain |= features.ShareCPUCapacity
+				}
+				recs[i].Migrate = scheduler.CFS{}.Decide(d).Migrate
+			}
+			paths = append(paths, write(t, dataset.Run{ID: load + strconv.Itoa(k), Load: load}, recs))
+		}
+	}
+	m := run(t, Config{Matrix: quick(), Seed: 1}, paths...).Matrix
+	if c := m.Rows[0].Cells[1]; !(c.Balanced < 0.9 && c.Guarded > 0.97) || math.Abs(float64(c.Outside)-0.5) > 0.1 {
+		t.Errorf("trained without SMT domains, judged half on them: %+v", c)
+	}
+	if c := m.Rows[0].Cells[0]; c.Outside > 0.05 || c.Guarded < c.Balanced-0.001 {
+		t.Errorf("on its own load: %+v", c)
+	}
+}
+
 // What is judged on was not learned from, not even its run.
 func TestMatrixHoldsRunsOut(t *testing.T) {
 	set := builtIn(t).Set
@@ -100,7 +130,7 @@ func TestMatrixHoldsRunsOut(t *testing.T) {
 			r := &dataset.Run{ID: fmt.Sprint(load, k), Load: load}
 			for _, rec := range records(50, uint64(k)) {
 				rec.SrcLoad = uint64(1000 * k)
-				l.add(&dataset.Row{Record: rec, Run: r}, answer(rec.Migrate))
+				l.add(&dataset.Row{Record: rec, Run: r}, answer(rec.Migrate), 0)
 			}
 		}
 	}

@@ -76,9 +76,10 @@ type crossed struct {
 
 func (s *session) matrices(ctx context.Context) (err error) {
 	key := struct {
-		Data   []string
-		Epochs int
-	}{Epochs: s.cfg.Scale.Epochs}
+		Data    []string
+		Epochs  int
+		Guarded bool // since there is a figure of it
+	}{Epochs: s.cfg.Scale.Epochs, Guarded: true}
 	for _, g := range s.corpus.learned() {
 		key.Data = append(key.Data, g.SHA256)
 	}
