@@ -1,0 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package measure
+
+//go:generate go tool bpf2go -cc clang-19 -no-global-types -output-suffix _test -target bpfel bucket bucket_test.bpf.c -- -Wall -Werror -I/usr/include/x86_64-linux-gnu -I/usr/include/aarch64-linux-gnu
