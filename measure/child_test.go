@@ -39,7 +39,25 @@ func TestMain(m *testing.M) {
 	os.Exit(0)
 }
 
-var jobs = map[string]func(a, b int) error{"tree": growTree, "hop": hop, "burn": burnThreads, "spin": spin}
+var jobs = map[string]func(a, b int) error{"tree": growTree, "hop": hop, "burn": burnThreads, "spin": spin, "nap": nap}
+
+// nap has n threads burn up to ms and sleep as long in turn, until its input
+// ends.
+func nap(n, ms int) error {
+	for i := range n {
+		go func() {
+			runtime.LockOSThread()
+			for k := 0; ; k++ {
+				d := time.Duration(1+(i+k)%ms) * time.Millisecond
+				for end := time.Now().Add(d); time.Now().Before(end); {
+				}
+				time.Sleep(d)
+			}
+		}()
+	}
+	_, err := io.Copy(io.Discard, os.Stdin)
+	return err
+}
 
 // spin has n threads spin on a CPU, or on any if it is below 0, from when it
 // says so until its input ends.
@@ -64,8 +82,7 @@ func spin(n, cpu int) error {
 	}
 	fmt.Println("spinning")
 	_, err := io.Copy(io.Discard, os.Stdin)
-	os.Exit(0) // without the spinners, which no runtime can stop
-	return err
+	return err // main exits, whatever spins
 }
 
 // growTree has itself and processes below it, to the given depth, burn CPU time

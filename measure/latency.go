@@ -61,8 +61,7 @@ var ErrNoLatency = errors.New("the kernel's balancer cannot be timed")
 
 // LatencyTracer times the running kernel's balancer from OpenLatency to Stop.
 type LatencyTracer struct {
-	names  []string // by their place in the map; the first is the empty function
-	maps   *ebpf.Map
+	maps   *ebpf.Map // histograms by function; the first is the empty one's
 	pairs  []*pair
 	probe  Function
 	result *Latency
@@ -129,13 +128,11 @@ func (t *LatencyTracer) makeMap() error {
 	if err := rlimit.RemoveMemlock(); err != nil { // kernels before 5.11
 		return err
 	}
-	spec, err := loadLatency()
+	spec, err := latencySpec()
 	if err != nil {
 		return err
 	}
-	m := spec.Maps[latencyMapLatencies]
-	m.MaxEntries = uint32(1 + len(balancers))
-	if t.maps, err = ebpf.NewMap(m); err != nil {
+	if t.maps, err = ebpf.NewMap(spec.Maps[latencyMapLatencies]); err != nil {
 		return fmt.Errorf("make the histograms: %w", err)
 	}
 	return nil

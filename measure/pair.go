@@ -74,17 +74,27 @@ func (p *pair) close() error {
 	return errors.Join(errs...)
 }
 
-func (p *pair) load(m *ebpf.Map) error {
+// latencySpec is the object with a place for each function.
+func latencySpec() (*ebpf.CollectionSpec, error) {
 	spec, err := loadLatency()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var v uint32
 	if err := spec.Variables[latencyVarVersion].Get(&v); err != nil {
-		return fmt.Errorf("read the object's version: %w", err)
+		return nil, fmt.Errorf("read the object's version: %w", err)
 	}
 	if v != latencyVersion {
-		return fmt.Errorf("the eBPF object is of version %d, want %d: make generate", v, latencyVersion)
+		return nil, fmt.Errorf("the eBPF object is of version %d, want %d: make generate", v, latencyVersion)
+	}
+	spec.Maps[latencyMapLatencies].MaxEntries = uint32(1 + len(balancers))
+	return spec, nil
+}
+
+func (p *pair) load(m *ebpf.Map) error {
+	spec, err := latencySpec()
+	if err != nil {
+		return err
 	}
 	if err := spec.Variables[latencyVarWhich].Set(uint32(p.which)); err != nil {
 		return err

@@ -4,6 +4,7 @@ package measure
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"runtime"
 	"testing"
@@ -25,18 +26,19 @@ func TestUsage(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		before := runtimeOf(t, dir)
 		start(t, s, Options{Root: w.pid()})
 		w.begin()
 		ru := w.wait()
 		m := stop(t, s)
-		t.Logf("%+v\n%+v", m, ru)
 
-		// The shell's own start is in ru only: some milliseconds. And what a
+		// The shell's own start is in ru only, and so are roundings to µs; what a
 		// thread uses after it was taken off its process is in m only.
-		all, want := m.Utime+m.Stime, time.Duration(ru.Utime.Nano()+ru.Stime.Nano())
-		if off := all - want; off < -50*time.Millisecond || off > 50*time.Millisecond {
+		all, want := m.Utime+m.Stime+before, time.Duration(ru.Utime.Nano()+ru.Stime.Nano())
+		if off := all - want; off < -tick || off > tick+time.Duration(m.Tasks)*time.Millisecond {
 			t.Errorf("CPU time %v, getrusage %v", all, want)
 		}
+		t.Logf("CPU time %v, getrusage %v", all, want)
 		if all < 3*4*30*time.Millisecond {
 			t.Errorf("CPU time %v of 12 threads that burn 30 ms each", all)
 		}
@@ -53,6 +55,20 @@ func TestUsage(t *testing.T) {
 			t.Errorf("waiting %v (known: %v) by %s", m.RunDelay, m.HasRunDelay, m.By)
 		}
 	}
+}
+
+// runtimeOf reads how long a thread that sleeps has run.
+func runtimeOf(t *testing.T, dir string) time.Duration {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(dir, "schedstat"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ns int64
+	if _, err := fmt.Sscan(string(text), &ns); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(ns)
 }
 
 // within fails unless got is want, or up to slack more.
