@@ -35,12 +35,12 @@ type Arm struct {
 }
 
 // ArmHelp says how arms are written.
-const ArmHelp = `stock                 the kernel's scheduler alone; what the others are compared with
-MODE[:POLICY][:FLAG=VALUE]...  mllbd around the workload: observe, assist or own; mlp, cfs, always or never;
-                      and flags of mllbd run: interval, hold, budget, lease, cool-down, model, snapshot, exclude
-kernel:MODE           a kernel with the network in it: off, replace or shadow
-with:COMMAND          COMMAND (numad, a sched_ext scheduler) beside the workload
-NAME=ARM              any of them by a name of your own; again=stock is stock against itself`
+const ArmHelp = `stock            the kernel's scheduler alone; what the others are compared with
+MODE[:POLICY]    mllbd around the workload: observe, assist or own; mlp, cfs, always or never
+  [:FLAG=VALUE]  and flags of mllbd run: interval, hold, budget, lease, cool-down, model, snapshot, exclude
+kernel:MODE      a kernel with the network in it: off, replace or shadow
+with:COMMAND     COMMAND (numad, a sched_ext scheduler) beside the workload
+NAME=ARM         any of them by a name of your own: again=stock is stock against itself`
 
 var (
 	armName    = regexp.MustCompile(`^([A-Za-z0-9][A-Za-z0-9_.-]*)=(.+)$`)
@@ -131,6 +131,14 @@ func ParseArms(texts []string) ([]Arm, error) {
 		return nil, errors.New("there is nothing to compare stock with: name another arm")
 	}
 	return slices.Concat(arms[i:i+1], arms[:i], arms[i+1:]), nil
+}
+
+// program is what the arm runs beside the workload.
+func (a *Arm) program() string {
+	if words := a.Command; len(words) == 3 && words[0] == "sh" && words[1] == "-c" {
+		return strings.Fields(words[2])[1] // exec PROGRAM ...
+	}
+	return a.Command[0]
 }
 
 // DaemonFlags are those of `mllbd run` for the arm.

@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"mllb/bench/load"
+	"mllb/measure"
+	"mllb/topology"
+)
+
+// fruitless is after how many runs, all failed, an arm is given up for a workload.
+const fruitless = 3
+
+// Run makes the runs that the result directory lacks, and returns the report of
+// all. When ctx ends it stops at once, with everything undone; the same call
+// goes on.
+func Run(ctx context.Context, cfg Config, o Options) (*Report, error) {
+	m, err := ReadMachine("/")
+	if err != nil {
+		return nil, err
+	}
+	x := &executor{Options: o, config: &cfg, dir: o.Dir, kernel: kernelDir, commands: make(map[string]*load.Command)}
+	for _, c := range o.Commands {
+		x.commands[c.Name] = c
+	}
+	x.leaveOut()
+	if err := x.possible(); err != nil {
+		return nil, err
+	}
+	head := Head{Schema: Schema, Digest: cfg.Digest(), Version: o.Version, Started: time.Now().UTC().Truncate(time.Second), Config: cfg,
+		Skipped: x.Skipped, Machine: m, Notes: m.Warnings()}
+	s, err := openStore(o.Dir, head)
+	if err != nil {
+		return nil, err
+	}
+	defer s.close()
+	if err := x.open(); err != nil {
+		return nil, err
+	}
+	if err := errors.Join(drive(ctx, s, newProgress(o.Out, s), x.run), x.close()); err != nil {
+		return nil, err
+	}
+	return Load(o.Dir)
+}
+
+// leaveOut drops the arms that this machine does not have.
+func (x *executor) leaveOut() {
+	x.config.Arms = slices.DeleteFunc(slices.Clone(x.config.Arms), func(a Arm) bool {
+		why := ""
+		switch {
+		case a.Kind == Kernel && !x.kernel.present():
+			why = string(x.kernel) + " is not there: this kernel has no network in it (docs/KERNEL.md)"
+		case a.Kind == With:
+			if _, err := exec.LookPath(a.program()); err != nil {
+				why = err.Error()
+			}
+		}
+		if why != "" {
+			x.Skipped = append(x.Skipped, Skipped{a.Name, why})
+		}
+		return why != ""
+	})
+}
+
+// possible says what stands in the way of any run at all.
+func (x *executor) possible() error {
+	switch {
+	case len(x.config.Workloads) == 0:
+		return errors.New("no workload can be run here" + why(x.Skipped))
+	case len(x.config.Arms) < 2:
+		return errors.New("no arm but stock can be run here" + why(x.Skipped))
+	case schedExtOps("/") != "":
+		return fmt.Errorf("the sched_ext scheduler %s is loaded, so nothing here is stock: unload it", schedExtOps("/"))
+	}
+	return nil
+}
+
+func why(skipped []Skipped) (text string) {
+	for _, s := range skipped {
+		text += fmt.Sprintf("; %s: %s", s.What, s.Why)
+	}
+	return text
+}
+
+// open puts the machine into the state in which runs begin: nothing of an
+// earlier benchmark is left, every arm can be started.
+func (x *executor) open() (err error) {
+	if err := x.cleanUp(); err != nil {
+		return err
+	}
+	if x.topology, err = topology.Read("/"); err != nil {
+		return err
+	}
+	// The path of a socket is 108 bytes at the most (unix(7)).
+	if x.scratch, err = os.MkdirTemp("", "mllb-bench-"); err != nil {
+		return err
+	}
+	if x.kernel.present() {
+		if x.before, err = x.kernel.mode(); err != nil {
+			return err
+		}
+	}
+	if err := x.probe(); err != nil {
+		return errors.Join(err, x.close())
+	}
+	x.sampler = openSampler(x.Out)
+	return nil
+}
+
+// openSampler counts by eBPF, or failing that polls /proc, and says so.
+func openSampler(out io.Writer) sampler {
+	log := slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	s, err := measure.Open(log)
+	if err == nil {
+		return s
+	}
+	fmt.Fprintf(out, "mllb bench: no counting in the kernel: %v; /proc is polled instead, and queue lengths are not to be had\n", err)
+	if s, err = measure.OpenProc(log); err == nil {
+		return s
+	}
+	fmt.Fprintf(out, "mllb bench: nothing but times is measured: %v\n", err)
+	return nil
+}
+
+// cleanUp ends what an earlier benchmark left that was killed.
+func (x *executor) cleanUp() error {
+	path := filepath.Join(x.dir, runningFile)
+	var l leash
+	if err := readJSON(path, &l); errors.Is(err, fs.ErrNotExist) {
+		return x.restore()
+	} else if err != nil {
+		return err
+	}
+	if err := l.kill(); err != nil {
+		return err
+	}
+	if l.KernelMode != "" && x.kernel.present() {
+		if err := x.kernel.set(l.KernelMode); err != nil {
+			return err
+		}
+	}
+	return errors.Join(x.restore(), os.Remove(path))
+}
+
+// probe starts mllbd for a moment as each arm has it: what is wrong with its flags
+// or this user's rights is said now, and not in the first of many runs.
+func (x *executor) probe() error {
+	for i := range x.config.Arms {
+		a := &x.config.Arms[i]
+		if a.Kind != Daemon {
+			continue
+		}
+		rec := Record{Slot: Slot{Workload: "probe", Arm: a.Name}}
+		x.commands["probe"] = &load.Command{Name: "probe", Argv: []string{"true"}}
+		l := newLeash()
+		ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+		err := x.daemon(ctx, &l, &rec, a, spec{argv: []string{"true"}, name: "work"})
+		cancel()
+		delete(x.commands, "probe")
+		if err := errors.Join(err, l.kill()); err != nil {
+			return fmt.Errorf("arm %s cannot be run: %w", a.Name, err)
+		}
+	}
+	return nil
+}
+
+// close gives the machine back as it was.
+func (x *executor) close() (err error) {
+	if c, ok := x.sampler.(interface{ Close() error }); ok {
+		err = c.Close()
+	}
+	if x.before != "" {
+		err = errors.Join(err, x.kernel.set(x.before))
+	}
+	return errors.Join(err, os.RemoveAll(x.scratch))
+}
+
+// drive makes what is due and is not there yet, in the order of the plan.
+func drive(ctx context.Context, s *store, p *progress, run func(context.Context, Slot) (Record, error)) error {
+	done := make(map[Slot]bool)
+	hope := make(map[Slot]*hopes)
+	for i := range s.Records {
+		done[s.Records[i].Slot] = true
+		note(hope, &s.Records[i])
+	}
+	p.begin()
+	defer p.end()
+	for _, slot := range s.Head.Config.Slots() {
+		if done[slot] {
+			continue
+		}
+		if h := hope[slot.pair()]; h != nil && h.lost() {
+			p.giveUp(slot)
+			continue
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		p.next(slot)
+		rec, err := run(ctx, slot)
+		if err != nil {
+			return fmt.Errorf("%s: %w", slot, err)
+		}
+		if err := s.append(rec); err != nil {
+			return err
+		}
+		note(hope, &rec)
+		p.add(&rec)
+	}
+	return nil
+}
+
+// hopes counts the runs of one workload under one arm.
+type hopes struct{ runs, failed int }
+
+func (h *hopes) lost() bool { return h.failed >= fruitless && h.failed == h.runs }
+
+func note(hope map[Slot]*hopes, r *Record) {
+	h := hope[r.pair()]
+	if h == nil {
+		h = &hopes{}
+		hope[r.pair()] = h
+	}
+	h.runs++
+	if r.Failed != "" {
+		h.failed++
+	}
+}
+
+// pair is the slot without its round.
+func (s Slot) pair() Slot { return Slot{Workload: s.Workload, Arm: s.Arm} }
+
+// ResolveWorkloads finds the named workloads. What this machine lacks is skipped
+// by name; a name that nobody knows is an error.
+func ResolveWorkloads(names []string, o load.Options) (found []*load.Command, skipped []Skipped, err error) {
+	for _, name := range names {
+		c, err := load.Resolve(name, o)
+		var missing *load.Missing
+		switch {
+		case errors.As(err, &missing):
+			skipped = append(skipped, Skipped{name, strings.TrimSpace(missing.Error())})
+			continue
+		case err != nil:
+			return nil, nil, err
+		case slices.ContainsFunc(found, func(f *load.Command) bool { return f.Name == c.Name }):
+			return nil, nil, fmt.Errorf("workload %s is there twice", c.Name)
+		}
+		found = append(found, c)
+	}
+	return found, skipped, nil
+}

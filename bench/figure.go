@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bench
+
+import (
+	"bytes"
+	"fmt"
+	"html/template"
+	"image/color"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/font"
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+	"gonum.org/v1/plot/vg/vgsvg"
+)
+
+// picture is a figure of the page. Number is that of the paper's figure.
+type picture struct {
+	Number int
+	Title  string
+	SVG    template.HTML
+}
+
+// palette tells arms apart, also for those who do not see red from green (Okabe
+// and Ito 2008); stock is black. Beyond it lines are dashed.
+var palette = []color.RGBA{
+	{0x00, 0x00, 0x00, 0xff}, {0x00, 0x72, 0xb2, 0xff}, {0xe6, 0x9f, 0x00, 0xff}, {0x00, 0x9e, 0x73, 0xff},
+	{0xcc, 0x79, 0xa7, 0xff}, {0x56, 0xb4, 0xe9, 0xff}, {0xd5, 0x5e, 0x00, 0xff}, {0x99, 0x99, 0x99, 0xff},
+}
+
+func colour(i int) color.RGBA { return palette[i%len(palette)] }
+
+func dashes(i int) []vg.Length {
+	if i < len(palette) {
+		return nil
+	}
+	return []vg.Length{vg.Points(4), vg.Points(2)}
+}
+
+const (
+	figureWidth  = 15 * vg.Centimeter
+	figureHeight = 9 * vg.Centimeter
+	smallWidth   = 10 * vg.Centimeter
+	smallHeight  = 6.5 * vg.Centimeter
+)
+
+// pictures draws what the report has data for.
+func (r *Report) pictures() (all []picture, err error) {
+	add := func(number int, title string, w, h vg.Length, p *plot.Plot, drawn error) {
+		if err != nil || p == nil && drawn == nil {
+			return
+		}
+		if err = drawn; err == nil {
+			var text template.HTML
+			if text, err = svg(p, w, h); err == nil {
+				all = append(all, picture{number, title, text})
+				return
+			}
+		}
+		err = fmt.Errorf("figure %q: %w", title, err)
+	}
+	p, drawn := r.plotLatency()
+	add(4, "Latency of the kernel's balancer: share of the calls that took no longer", figureWidth, figureHeight, p, drawn)
+	for i := range r.Workloads {
+		w := &r.Workloads[i]
+		p, drawn = r.plotDistribution(w, "maximum imbalance, tasks", "% of the samples", false, func(a *ArmResult) []uint64 { return a.Imbalance })
+		add(5, w.Name+": maximum imbalance", smallWidth, smallHeight, p, drawn)
+	}
+	for i := range r.Workloads {
+		w := &r.Workloads[i]
+		p, drawn = r.plotDistribution(w, "tasks on a CPU's queue", "% of CPUs and samples", true, func(a *ArmResult) []uint64 { return a.Lengths })
+		add(6, w.Name+": runqueue length", smallWidth, smallHeight, p, drawn)
+	}
+	p, drawn = r.plotTimes()
+	add(7, "Run times against the median of stock: medians with 95 % intervals, and each run", figureWidth, figureHeight, p, drawn)
+	return all, err
+}
+
+// svg returns the element alone: HTML wants no XML declaration.
+func svg(p *plot.Plot, w, h vg.Length) (template.HTML, error) {
+	c := vgsvg.New(w, h)
+	p.Draw(draw.New(c))
+	var b bytes.Buffer
+	if _, err := c.WriteTo(&b); err != nil {
+		return "", err
+	}
+	text := b.Bytes()
+	if i := bytes.Index(text, []byte("<svg")); i > 0 {
+		text = text[i:]
+	}
+	return template.HTML(text), nil
+}
+
+func newPlot(x, y string) *plot.Plot {
+	p := plot.New()
+	p.BackgroundColor = color.Transparent
+	sans := font.Font{Typeface: "Liberation", Variant: "Sans", Size: 9}
+	for _, f := range []*font.Font{&p.X.Label.TextStyle.Font, &p.Y.Label.TextStyle.Font, &p.X.Tick.Label.Font, &p.Y.Tick.Label.Font, &p.Legend.TextStyle.Font} {
+		*f = sans
+	}
+	p.X.Label.Text, p.Y.Label.Text = x, y
+	p.Legend.Top = true
+	p.Add(plotter.NewGrid())
+	return p
+}
+
+// line joins points that are drawn too, while they read as points.
+func line(p *plot.Plot, label string, i int, points plotter.XYs) error {
+	if len(points) == 0 {
+		return nil
+	}
+	l, s, err := plotter.NewLinePoints(points)
+	if err != nil {
+		return err
+	}
+	l.Color, s.Color = colour(i), colour(i)
+	l.Width, l.Dashes = vg.Points(1.3), dashes(i)
+	s.Radius, s.Shape = vg.Points(1.8), draw.CircleGlyph{}
+	p.Add(l)
+	if len(points) <= maxDots {
+		p.Add(s)
+	}
+	p.Legend.Add(label, l)
+	return nil
+}
+
+// maxDots is how many points still read as points.
+const maxDots = 40

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bench
+
+import (
+	"math"
+	"math/rand/v2"
+	"slices"
+)
+
+// GeoMean is the geometric mean of an arm's ratios to stock over the workloads,
+// each weighed the same. The interval is the percentile bootstrap's, which
+// draws the runs of each workload and arm anew; so it speaks of these
+// workloads, and of no others.
+type GeoMean struct {
+	Arm       string `json:"arm"`
+	Workloads int    `json:"workloads"`
+	Ratio     Num    `json:"ratio"`
+	Lo        Num    `json:"ratio_lo"`
+	Hi        Num    `json:"ratio_hi"`
+}
+
+// fewestDrawn is how many runs a bootstrap of them needs to mean anything: as many
+// as the interval of a median.
+const fewestDrawn = 6
+
+// pair is the runs of stock and of an arm on one workload.
+type pair struct{ stock, arm []float64 }
+
+// geoMean leaves out what has no ratio.
+func geoMean(arm string, pairs []pair, seed uint64) GeoMean {
+	g := GeoMean{arm, 0, undefined, undefined, undefined}
+	fewest := math.MaxInt
+	pairs = slices.DeleteFunc(slices.Clone(pairs), func(p pair) bool {
+		return len(p.stock) == 0 || len(p.arm) == 0 || quotients(p.arm, p.stock) == nil
+	})
+	sum := 0.0
+	for _, p := range pairs {
+		fewest = min(fewest, len(p.stock), len(p.arm))
+		sum += math.Log(middle(quotients(p.arm, p.stock)))
+	}
+	g.Workloads = len(pairs)
+	if len(pairs) == 0 {
+		return g
+	}
+	g.Ratio = Num(math.Exp(sum / float64(len(pairs))))
+	if fewest >= fewestDrawn {
+		g.Lo, g.Hi = bootstrap(pairs, rand.New(rand.NewPCG(seed, 1)))
+	}
+	return g
+}
+
+func bootstrap(pairs []pair, rng *rand.Rand) (lo, hi Num) {
+	means := make([]float64, resamples)
+	for _, p := range pairs {
+		stock, arm := make([]float64, len(p.stock)), make([]float64, len(p.arm))
+		for i := range means {
+			redraw(rng, stock, p.stock)
+			redraw(rng, arm, p.arm)
+			means[i] += math.Log(middle(quotients(arm, stock))) / float64(len(pairs))
+		}
+	}
+	slices.Sort(means)
+	tail := int(math.Round((1 - confidence) / 2 * resamples))
+	return Num(math.Exp(means[tail])), Num(math.Exp(means[resamples-1-tail]))
+}

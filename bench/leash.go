@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bench
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// leash finds everything that one run started, however it was orphaned: by a
+// variable in its environment, and by a cgroup where there is cgroup v2. It is
+// written to running.json while the run is under way, so that even after a SIGKILL
+// of everybody the next benchmark can clean up.
+type leash struct {
+	Token  string `json:"token"`
+	Cgroup string `json:"cgroup,omitempty"`
+	// KernelMode is what /sys/kernel/debug/sched/mllb/mode was before the benchmark.
+	KernelMode string `json:"kernel_mode,omitempty"`
+}
+
+const tokenVar = "MLLB_BENCH_RUN"
+
+func newLeash() leash {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return leash{Token: hex.EncodeToString(b[:])}
+}
+
+func (l *leash) env() string { return tokenVar + "=" + l.Token }
+
+// makeCgroup makes a cgroup for the run beside this process's, without
+// controllers: it changes nothing but that all of it can be killed as one. Where
+// that cannot be, there is none.
+func (l *leash) makeCgroup() {
+	own := ownCgroup()
+	if own == "" {
+		return
+	}
+	if path := filepath.Join(own, "mllb-bench-"+l.Token); os.Mkdir(path, 0o755) == nil {
+		l.Cgroup = path
+	}
+}
+
+func (l *leash) openCgroup() *os.File {
+	if l.Cgroup == "" {
+		return nil
+	}
+	dir, err := os.Open(l.Cgroup)
+	if err != nil {
+		return nil
+	}
+	return dir
+}
+
+// ownCgroup is the directory of this process in the v2 hierarchy, or "".
+func ownCgroup() string {
+	b, err := os.ReadFile("/proc/self/cgroup")
+	if err != nil {
+		return ""
+	}
+	mounts, err := os.ReadFile("/proc/self/mounts")
+	if err != nil {
+		return ""
+	}
+	for line := range strings.Lines(string(b)) {
+		path, ok := strings.CutPrefix(strings.TrimSpace(line), "0::")
+		if !ok {
+			continue
+		}
+		for mount := range strings.Lines(string(mounts)) {
+			if f := strings.Fields(mount); len(f) > 2 && f[2] == "cgroup2" {
+				return filepath.Join(f[1], path)
+			}
+		}
+	}
+	return ""
+}
+
+// kill ends all of it at once, and the cgroup with it.
+func (l *leash) kill() error {
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		if l.Cgroup != "" {
+			// Since Linux 5.14; where it is refused, the token finds them.
+			_ = os.WriteFile(filepath.Join(l.Cgroup, "cgroup.kill"), []byte("1"), 0)
+		}
+		left := l.members()
+		signalAll(left, unix.SIGKILL)
+		err := l.removeCgroup()
+		if len(left) == 0 && err == nil {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("processes %v of an earlier run do not end (cgroup: %v)", left, err)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+func (l *leash) removeCgroup() error {
+	if l.Cgroup == "" {
+		return nil
+	}
+	if err := unix.Rmdir(l.Cgroup); err != nil && err != unix.ENOENT {
+		return fmt.Errorf("remove %s: %w", l.Cgroup, err)
+	}
+	return nil
+}
+
+// members are the live processes that carry the token.
+func (l *leash) members() (pids []int) {
+	want := []byte(l.env())
+	for _, pid := range processes() {
+		if pid == os.Getpid() {
+			continue
+		}
+		b, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "environ"))
+		if err != nil || !slices.ContainsFunc(bytes.Split(b, []byte{0}), func(v []byte) bool { return bytes.Equal(v, want) }) {
+			continue
+		}
+		if _, alive := parentOf(pid); alive {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bench
+
+import (
+	"io"
+	"time"
+
+	"mllb/bench/load"
+)
+
+// Options say how and where a benchmark is run; what is run is in Config.
+type Options struct {
+	Dir      string // of results
+	Self     string // the mllb binary
+	Mllbd    string // the daemon; "": no arm has it
+	StateDir string // of mllbd; "": its own default
+	Version  string
+	Limit    time.Duration // for one run
+	Commands []*load.Command
+	Skipped  []Skipped
+	Out      io.Writer // progress
+}

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bench
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/parquet-go/parquet-go"
+
+	"mllb/bench/daemon"
+	"mllb/measure"
+	"mllb/topology"
+)
+
+// rawRow is a run as a row of runs.parquet. What was not measured is null.
+type rawRow struct {
+	Round          int32    `parquet:"round"`
+	Warmup         bool     `parquet:"warmup"`
+	Workload       string   `parquet:"workload,dict"`
+	Arm            string   `parquet:"arm,dict"`
+	Started        int64    `parquet:"started,timestamp(millisecond)"`
+	Failed         string   `parquet:"failed"`
+	Wall           float64  `parquet:"wall_seconds"`
+	User           float64  `parquet:"user_seconds"`
+	System         float64  `parquet:"system_seconds"`
+	MaxRSS         int64    `parquet:"max_rss_bytes"`
+	By             string   `parquet:"sampled_by,dict"`
+	Tasks          *int64   `parquet:"tasks,optional"`
+	Wait           *float64 `parquet:"run_delay_seconds,optional"`
+	Voluntary      *int64   `parquet:"voluntary_switches,optional"`
+	Involuntary    *int64   `parquet:"involuntary_switches,optional"`
+	SMT            *int64   `parquet:"migrations_smt,optional"`
+	LLC            *int64   `parquet:"migrations_llc,optional"`
+	Node           *int64   `parquet:"migrations_node,optional"`
+	Machine        *int64   `parquet:"migrations_machine,optional"`
+	HintFaults     *int64   `parquet:"hint_faults,optional"`
+	PagesMigrated  *int64   `parquet:"numa_pages_migrated,optional"`
+	Load1          *float64 `parquet:"load_1,optional"`
+	Load5          *float64 `parquet:"load_5,optional"`
+	Load15         *float64 `parquet:"load_15,optional"`
+	Steal          *float64 `parquet:"steal_seconds,optional"`
+	MaxImbalance   []int32  `parquet:"max_imbalance"` // one a sample, in order
+	Lengths        []int64  `parquet:"queue_lengths"` // how often a queue had i tasks
+	Asked          *int64   `parquet:"asked,optional"`
+	Approved       *int64   `parquet:"approved,optional"`
+	Moved          *int64   `parquet:"moved,optional"`
+	Held           *int64   `parquet:"held_in_place,optional"`
+	DaemonCPU      *float64 `parquet:"daemon_cpu_seconds,optional"`
+	BesideCPU      *float64 `parquet:"beside_cpu_seconds,optional"`
+	KernelAsked    *int64   `parquet:"kernel_asked,optional"`
+	KernelDiffered *int64   `parquet:"kernel_differed,optional"` // from the rule, where both were asked
+}
+
+func newRawRow(r *Record) rawRow {
+	row := rawRow{Round: int32(r.Round), Warmup: r.Warmup(), Workload: r.Workload, Arm: r.Arm, Started: r.Started.UnixMilli(),
+		Failed: r.Failed, Wall: r.Wall, User: r.User, System: r.System, MaxRSS: r.MaxRSS}
+	if s := r.Sample; s != nil {
+		row.sample(s)
+	}
+	if d := r.Daemon; d != nil {
+		row.Asked, row.Approved, row.Moved = whole(daemon.Total(d.Asked)), whole(daemon.Total(d.Approved)), whole(daemon.Total(d.Moved))
+		row.Held, row.DaemonCPU = whole(d.HeldInPlace), &d.CPUSeconds
+	}
+	if b := r.Beside; b != nil {
+		row.BesideCPU = &b.CPUSeconds
+	}
+	if k := r.Kernel; k != nil {
+		row.KernelAsked, row.KernelDiffered = whole(k.asked()), whole(k.Both[0][1]+k.Both[1][0])
+	}
+	return row
+}
+
+func (row *rawRow) sample(s *measure.Sample) {
+	row.By, row.Tasks = s.By, whole(s.Tasks)
+	row.Voluntary, row.Involuntary = whole(s.Voluntary), whole(s.Involuntary)
+	row.Load1, row.Load5, row.Load15 = &s.Load[0], &s.Load[1], &s.Load[2]
+	steal := s.Steal.Seconds()
+	row.Steal = &steal
+	if s.HasRunDelay {
+		wait := s.RunDelay.Seconds()
+		row.Wait = &wait
+	}
+	if s.HasMigrations {
+		for l, into := range map[topology.Level]**int64{topology.SMT: &row.SMT, topology.LLC: &row.LLC, topology.Node: &row.Node, topology.Machine: &row.Machine} {
+			*into = whole(s.Migrations[l])
+		}
+	}
+	if s.HasNUMA {
+		row.HintFaults, row.PagesMigrated = whole(s.HintFaults), whole(s.PagesMigrated)
+	}
+	if s.HasQueues {
+		for _, n := range s.MaxImbalance {
+			row.MaxImbalance = append(row.MaxImbalance, int32(n))
+		}
+		for _, n := range s.Lengths {
+			row.Lengths = append(row.Lengths, int64(n))
+		}
+	}
+}
+
+func whole[T int | uint64](n T) *int64 {
+	v := int64(n)
+	return &v
+}
+
+// writeParquet writes every run, warm-up and failures too, with the head of the
+// benchmark as JSON under mllb.bench.
+func writeParquet(path string, h *Head, records []Record) (err error) {
+	head, err := json.Marshal(h)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	rows := make([]rawRow, len(records))
+	for i := range records {
+		rows[i] = newRawRow(&records[i])
+	}
+	f, err := os.Create(path + ".tmp")
+	if err != nil {
+		return err
+	}
+	w := parquet.NewGenericWriter[rawRow](f, parquet.Compression(&parquet.Zstd), parquet.KeyValueMetadata("mllb.bench", string(head)))
+	_, err = w.Write(rows)
+	if err = errors.Join(err, w.Close(), f.Close()); err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("%s: %w", path, err), os.Remove(f.Name()))
+	}
+	return nil
+}

@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bench
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/term"
+)
+
+// progress shows the table of results so far, and the time left: drawn over on a
+// terminal; elsewhere a line for each run.
+type progress struct {
+	out   io.Writer
+	size  func() (width, height int) // nil: no terminal
+	now   func() time.Time
+	s     *store
+	order []Slot
+	rows  map[Slot]*row
+	at    int // runs that are done or given up
+	slot  Slot
+	since time.Time // the run under way began
+	drawn int       // lines on the terminal
+}
+
+// row is one workload under one arm.
+type row struct {
+	wall   []float64
+	moved  []float64 // threads moved or held, a run
+	failed int
+	gone   bool // given up
+	took   time.Duration
+	runs   int // that took is of
+}
+
+func newProgress(out io.Writer, s *store) *progress {
+	p := &progress{out: out, now: time.Now, s: s, order: s.Head.Config.Slots(), rows: make(map[Slot]*row)}
+	if f, ok := out.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		p.size = func() (int, int) {
+			if w, h, err := term.GetSize(int(f.Fd())); err == nil && w > 1 && h > 1 {
+				return w, h
+			}
+			return 80, 24
+		}
+	}
+	for _, w := range s.Head.Config.Workloads {
+		for _, a := range s.Head.Config.Arms {
+			p.rows[Slot{Workload: w.Name, Arm: a.Name}] = &row{}
+		}
+	}
+	due := make(map[Slot]bool)
+	for _, slot := range p.order {
+		due[slot] = true
+	}
+	for i := range s.Records {
+		r := &s.Records[i]
+		p.count(r)
+		if due[r.Slot] {
+			p.at++
+		}
+		// What was around it then is not known: a second, say.
+		p.took(r, time.Duration(r.Wall*float64(time.Second))+time.Second)
+	}
+	return p
+}
+
+// begin says what is to come.
+func (p *progress) begin() {
+	c := &p.s.Head.Config
+	for _, note := range p.s.Head.Notes {
+		fmt.Fprintf(p.out, "mllb bench: warning: %s\n", note)
+	}
+	for _, s := range p.s.Head.Skipped {
+		fmt.Fprintf(p.out, "mllb bench: skipped %s: %s\n", s.What, s.Why)
+	}
+	if p.s.Torn {
+		fmt.Fprintln(p.out, "mllb bench: the last record was cut off; its run is done again")
+	}
+	fmt.Fprintf(p.out, "mllb bench: %d workloads, %d arms, %d runs of each after %d to warm up: %d runs, %d of them done; results in %s\n",
+		len(c.Workloads), len(c.Arms), c.Runs, c.Warmup, len(p.order), p.at, p.s.dir)
+}
+
+func (p *progress) next(s Slot) {
+	p.slot, p.since = s, p.now()
+	p.draw()
+}
+
+func (p *progress) add(r *Record) {
+	p.at++
+	p.count(r)
+	p.took(r, p.now().Sub(p.since))
+	if p.size != nil {
+		p.draw()
+		return
+	}
+	fmt.Fprintf(p.out, "mllb bench: %s: %s; %s\n", r.Slot, outcome(r), p.left())
+}
+
+// giveUp leaves out a run of what has only failed so far.
+func (p *progress) giveUp(s Slot) {
+	p.at++
+	if r := p.rows[s.pair()]; !r.gone {
+		r.gone = true
+		p.say("%s under %s is given up: all of its %d runs failed", s.Workload, s.Arm, r.failed)
+	}
+}
+
+// say writes a line that stays.
+func (p *progress) say(format string, args ...any) {
+	p.clear()
+	fmt.Fprintf(p.out, "mllb bench: "+format+"\n", args...)
+}
+
+func (p *progress) end() {
+	if p.size != nil {
+		p.clear()
+	}
+}
+
+func (p *progress) count(r *Record) {
+	row := p.rows[r.pair()]
+	if row == nil { // of an arm or workload that is not asked for: cannot be, by the digest
+		return
+	}
+	switch {
+	case r.Failed != "":
+		row.failed++
+	case !r.Warmup():
+		row.wall = append(row.wall, r.Wall)
+		row.moved = append(row.moved, changes(r))
+	}
+}
+
+func (p *progress) took(r *Record, d time.Duration) {
+	if row := p.rows[r.pair()]; row != nil {
+		row.took += d
+		row.runs++
+	}
+}
+
+// changes is how many threads the daemon moved or held.
+func changes(r *Record) (n float64) {
+	if r.Daemon == nil {
+		return 0
+	}
+	for _, m := range r.Daemon.Moved {
+		n += float64(m)
+	}
+	return n + float64(r.Daemon.HeldInPlace)
+}
+
+func outcome(r *Record) string {
+	if r.Failed != "" {
+		return "failed: " + r.Failed
+	}
+	text := Num(r.Wall).String() + " s"
+	if d := r.Daemon; d != nil {
+		text += fmt.Sprintf(", moved or held %s", Num(changes(r)))
+	}
+	if v, ok := sampled(meanImbalance)(r); ok {
+		text += fmt.Sprintf(", imbalance %s", Num(v))
+	}
+	return text
+}
+
+// left is how far it is and how long the rest should take: each run that is due as
+// long as those like it took so far.
+func (p *progress) left() string {
+	var all, known time.Duration
+	runs := 0
+	for _, r := range p.rows {
+		all, runs = all+r.took, runs+r.runs
+	}
+	if runs == 0 {
+		return fmt.Sprintf("%d of %d runs", p.at, len(p.order))
+	}
+	for _, s := range p.order[min(p.at, len(p.order)):] {
+		switch r := p.rows[s.pair()]; {
+		case r.gone:
+		case r.runs > 0:
+			known += r.took / time.Duration(r.runs)
+		default:
+			known += all / time.Duration(runs)
+		}
+	}
+	return fmt.Sprintf("%d of %d runs, about %s left", p.at, len(p.order), brief(known))
+}
+
+func brief(d time.Duration) string {
+	switch {
+	case d > time.Hour:
+		return fmt.Sprintf("%dh%02dm", int(d.Hours()), int(d.Minutes())%60)
+	case d > time.Minute:
+		return fmt.Sprintf("%d min", int((d + time.Minute/2).Minutes()))
+	}
+	return fmt.Sprintf("%d s", int((d + time.Second/2).Seconds()))
+}
+
+func (p *progress) clear() {
+	if p.drawn > 0 {
+		fmt.Fprintf(p.out, "\x1b[%dA\x1b[J", p.drawn)
+		p.drawn = 0
+	}
+}
+
+// draw puts the table over the last one.
+func (p *progress) draw() {
+	if p.size == nil {
+		return
+	}
+	width, height := p.size()
+	lines := p.table()
+	if most := height - 2; len(lines) > most {
+		lines = append(lines[:max(1, most-1)], fmt.Sprintf("... and %d more lines", len(lines)-max(1, most-1)))
+	}
+	lines = append(lines, p.left()+"; now "+p.slot.String())
+	p.clear()
+	for _, l := range lines {
+		text := []rune(l)
+		fmt.Fprintf(p.out, "%s\n", string(text[:min(len(text), width-1)]))
+	}
+	p.drawn = len(lines)
+}
+
+func (p *progress) table() []string {
+	c := &p.s.Head.Config
+	names := longest(c)
+	lines := []string{fmt.Sprintf("%-*s  %-*s  %5s %10s %9s %12s", names[0], "workload", names[1], "arm", "runs", "median s", "to stock", "moved a run")}
+	for _, w := range c.Workloads {
+		stock := median(p.rows[Slot{Workload: w.Name, Arm: c.Arms[0].Name}].wall)
+		for i, a := range c.Arms {
+			name := w.Name
+			if i > 0 {
+				name = ""
+			}
+			r := p.rows[Slot{Workload: w.Name, Arm: a.Name}]
+			m := median(r.wall)
+			line := fmt.Sprintf("%-*s  %-*s  %5d %10s %9s %12s", names[0], name, names[1], a.Name, len(r.wall), m, (m / stock).ratio(), r.did(&a))
+			if r.failed > 0 {
+				line += fmt.Sprintf("  %d failed", r.failed)
+			}
+			lines = append(lines, strings.TrimRight(line, " "))
+		}
+	}
+	return lines
+}
+
+func (r *row) did(a *Arm) string {
+	if a.Kind != Daemon {
+		return ""
+	}
+	return median(r.moved).String()
+}
+
+// longest are the widths of the names of workloads and arms.
+func longest(c *Config) [2]int {
+	n := [2]int{len("workload"), len("arm")}
+	for _, w := range c.Workloads {
+		n[0] = max(n[0], len(w.Name))
+	}
+	for _, a := range c.Arms {
+		n[1] = max(n[1], len(a.Name))
+	}
+	return n
+}

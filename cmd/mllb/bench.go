@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"mllb/bench"
+	"mllb/bench/load"
+)
+
+type benchCmd struct {
+	Arms     []string      `default:"stock,assist,own,own:never" placeholder:"ARM,..." help:"What to compare (${default}); see below. A comma in an arm is written \\,."`
+	Workload []string      `sep:"none" placeholder:"NAME" help:"Run this; repeatable. Default: fibo, spin, wakers, pipeline."`
+	Runs     int           `default:"20" placeholder:"N" help:"Runs of each workload under each arm (${default})."`
+	Warmup   int           `default:"1" placeholder:"N" help:"Rounds before them, thrown away (${default})."`
+	Threads  int           `placeholder:"N" help:"Threads of each workload. Default: each its own."`
+	Scale    float64       `default:"1" placeholder:"X" help:"Amount of work, of the usual (${default})."`
+	Parsec   string        `placeholder:"DIR" help:"A PARSEC 3.0 tree."`
+	Input    string        `default:"native" placeholder:"SIZE" help:"PARSEC's input size (${default})."`
+	Out      string        `default:"results" placeholder:"DIR" help:"Where results are kept (${default}). The same command goes on with what is missing there."`
+	Seed     uint64        `default:"1" placeholder:"N" help:"Of the order of the runs (${default})."`
+	Interval time.Duration `default:"100ms" help:"Between samples of the queues (${default})."`
+	Limit    time.Duration `default:"1h" help:"How long one run may take (${default})."`
+	Mllbd    string        `placeholder:"FILE" help:"The daemon. Default: mllbd beside this program, or in PATH."`
+	StateDir string        `placeholder:"DIR" help:"mllbd's, if not its default."`
+}
+
+var defaultWorkloads = []string{"fibo", "spin", "wakers", "pipeline"}
+
+// Help documents what flags cannot.
+func (benchCmd) Help() string {
+	var b strings.Builder
+	b.WriteString("Runs each workload under each arm, in turns drawn at random, and says which arm is slower\nor faster than stock, and what could not have been seen.\n\nArms:\n")
+	for line := range strings.Lines(bench.ArmHelp) {
+		b.WriteString("  " + line)
+	}
+	b.WriteString("\n\nWorkloads:\n")
+	for _, w := range load.Workloads() {
+		fmt.Fprintf(&b, "  %-14s %s\n", w.Name, w.Help)
+	}
+	return b.String()
+}
+
+// Run benchmarks.
+func (c *benchCmd) Run(ctx context.Context, out output) error {
+	cfg, o, err := c.config(out)
+	if err != nil {
+		return err
+	}
+	r, err := bench.Run(ctx, cfg, o)
+	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+		return &benchInterrupted{c.Out}
+	}
+	if err != nil {
+		return fmt.Errorf("bench: %w", err)
+	}
+	if r, err = bench.Write(r.Dir); err != nil {
+		return fmt.Errorf("bench: %w", err)
+	}
+	if err := r.Draw(out.stdout); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(out.stdout, "\n%s has the figures; report.json and runs.parquet are beside it\n", filepath.Join(c.Out, "report.html"))
+	return err
+}
+
+// benchInterrupted is ^C: the shell's status for it, and how to go on.
+type benchInterrupted struct{ dir string }
+
+func (e *benchInterrupted) Error() string {
+	return "bench: interrupted, nothing is left behind; the same command goes on with " + e.dir
+}
+
+func (*benchInterrupted) ExitCode() int { return 130 }
+
+func (c *benchCmd) config(out output) (cfg bench.Config, o bench.Options, err error) {
+	switch {
+	case c.Runs < 1 || c.Runs > 10_000:
+		return cfg, o, usagef("bench: --runs %d is not in 1..10000", c.Runs)
+	case c.Warmup < 0 || c.Warmup > 100:
+		return cfg, o, usagef("bench: --warmup %d is not in 0..100", c.Warmup)
+	case c.Threads < 0 || !(c.Scale > 0):
+		return cfg, o, usagef("bench: --threads %d, --scale %g: want 0 or more, and more than 0", c.Threads, c.Scale)
+	case c.Interval < time.Millisecond || c.Limit <= 0:
+		return cfg, o, usagef("bench: --interval %v, --limit %v: want 1ms or more, and more than 0", c.Interval, c.Limit)
+	}
+	cfg = bench.Config{Runs: c.Runs, Warmup: c.Warmup, Seed: c.Seed, Interval: c.Interval.Seconds(), Programs: make(map[string]string)}
+	if cfg.Arms, err = bench.ParseArms(c.Arms); err != nil {
+		return cfg, o, usagef("bench: %w", err)
+	}
+	o = bench.Options{Dir: c.Out, StateDir: c.StateDir, Version: version(), Limit: c.Limit, Out: out.stderr}
+	if o.Self, err = os.Executable(); err != nil {
+		return cfg, o, err
+	}
+	if err := c.workloads(&cfg, &o); err != nil {
+		return cfg, o, err
+	}
+	return cfg, o, c.programs(&cfg, &o)
+}
+
+func (c *benchCmd) workloads(cfg *bench.Config, o *bench.Options) (err error) {
+	names := c.Workload
+	if len(names) == 0 {
+		names = defaultWorkloads
+	}
+	// Inputs are made once, and stay for the runs that are still to come.
+	scratch, err := filepath.Abs(filepath.Join(c.Out, "scratch"))
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(scratch, 0o755); err != nil {
+		return err
+	}
+	o.Commands, o.Skipped, err = bench.ResolveWorkloads(names, load.Options{
+		Threads: c.Threads, Self: o.Self, Parsec: c.Parsec, Input: c.Input, Scale: c.Scale, Scratch: scratch})
+	if err != nil {
+		return usagef("bench: %w", err)
+	}
+	for _, w := range o.Commands {
+		argv := slices.Clone(w.Argv)
+		for i, word := range argv {
+			if word == o.Self {
+				argv[i] = "mllb"
+			}
+		}
+		cfg.Workloads = append(cfg.Workloads, bench.Workload{Name: w.Name, Argv: argv, Threads: w.Threads})
+	}
+	return nil
+}
+
+// programs finds mllbd, if an arm has it, and takes the digests of all that the
+// results depend on and that might be another one tomorrow.
+func (c *benchCmd) programs(cfg *bench.Config, o *bench.Options) (err error) {
+	if cfg.Programs["mllb"], err = digest(o.Self); err != nil {
+		return fmt.Errorf("bench: %w", err)
+	}
+	for i := range cfg.Arms {
+		a := &cfg.Arms[i]
+		if a.Kind != bench.Daemon {
+			continue
+		}
+		if o.Mllbd == "" {
+			if o.Mllbd, err = c.findMllbd(o.Self); err != nil {
+				return fmt.Errorf("bench: %w", err)
+			}
+			if cfg.Programs["mllbd"], err = digest(o.Mllbd); err != nil {
+				return fmt.Errorf("bench: %w", err)
+			}
+		}
+		if m := a.Model(); m != "" {
+			if cfg.Programs[m], err = digest(m); err != nil {
+				return fmt.Errorf("bench: arm %s: %w", a.Name, err)
+			}
+		}
+	}
+	return nil
+}
+
+func (c *benchCmd) findMllbd(self string) (string, error) {
+	if c.Mllbd != "" {
+		return filepath.Abs(c.Mllbd)
+	}
+	if beside := filepath.Join(filepath.Dir(self), "mllbd"); executable(beside) {
+		return beside, nil
+	}
+	path, err := exec.LookPath("mllbd")
+	if err != nil {
+		return "", fmt.Errorf("mllbd is neither beside %s nor in PATH; --mllbd says where it is", self)
+	}
+	return path, nil
+}
+
+func executable(path string) bool {
+	st, err := os.Stat(path)
+	return err == nil && st.Mode().IsRegular() && st.Mode()&0o111 != 0
+}
+
+func digest(path string) (string, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("sha256:%x", sha256.Sum256(b)), nil
+}
+
+// benchRunCmd is the launcher: see bench.Launch.
+type benchRunCmd struct {
+	Socket  string        `required:"" help:"Of the benchmark."`
+	Tree    bool          `help:"The command has ended when all of its descendants have."`
+	Grace   time.Duration `default:"1s" help:"Between SIGINT, SIGTERM and SIGKILL."`
+	Command []string      `arg:"" passthrough:"partial" name:"cmd" help:"The command."`
+}
+
+// Run launches.
+func (c *benchRunCmd) Run(ctx context.Context) error {
+	if len(c.Command) > 0 && c.Command[0] == "--" {
+		c.Command = c.Command[1:]
+	}
+	if len(c.Command) == 0 {
+		return usagef("bench-run: no command")
+	}
+	return bench.Launch(ctx, c.Socket, c.Command, c.Tree, c.Grace)
+}
