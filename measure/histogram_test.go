@@ -112,7 +112,7 @@ func TestMerge(t *testing.T) {
 	var a, b latencyMllbLatency
 	a.Count, a.Sum, a.Max, a.Lost, a.Start = 2, 30, 20, 1, 5
 	a.Buckets[10], a.Buckets[20] = 1, 1
-	b.Count, b.Sum, b.Max, b.Orphans = 1, 10, 10, 1
+	b.Count, b.Sum, b.Max, b.Orphans = 1, 10, 10, 7
 	b.Buckets[10] = 1
 	f := merge([]latencyMllbLatency{a, b})
 	if f.Count != 3 || f.Sum != 40 || f.Max != 20 || f.Lost != 2 || !slices.Equal(f.Buckets, []Bucket{{10, 11, 2}, {20, 21, 1}}) {

@@ -65,6 +65,7 @@ int on_return(void *ctx)
 	if (ns > l->max)
 		l->max = ns;
 	i = latency_bucket(ns);
+	asm volatile("" : "+r"(i)); /* the compiler knows the bound, the verifier has to see it */
 	if (i < LATENCY_BUCKETS)
 		l->buckets[i]++;
 	return 0;

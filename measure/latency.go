@@ -33,7 +33,7 @@ type Function struct {
 	Name string `json:"name"`
 	// By is how it was timed: "fentry", or "user" for a function of mllb's own.
 	By   string `json:"by"`
-	Lost uint64 `json:"lost"` // calls without a duration; the one under way at the end may be one
+	Lost uint64 `json:"lost"` // calls without a duration; 0 is usual
 	Histogram
 }
 
@@ -213,10 +213,11 @@ func (t *LatencyTracer) read(p *pair) (Function, error) {
 	return f, nil
 }
 
-// merge adds up CPUs. A call without its entry or its return has no duration;
-// one that changed the CPU has neither, but counts once.
+// merge adds up CPUs. Returns without an entry are calls from before the pair
+// was complete or after it began to be taken off; one whose caller changed the
+// CPU in the middle is known by its entry.
 func merge(cpus []latencyMllbLatency) (f Function) {
-	var count, sum, longest, lost, orphans uint64
+	var count, sum, longest, lost uint64
 	var buckets [numBuckets]uint64
 	for i := range cpus {
 		c := &cpus[i]
@@ -227,10 +228,9 @@ func merge(cpus []latencyMllbLatency) (f Function) {
 		if c.Start != 0 { // of a call whose return will not be seen any more
 			lost++
 		}
-		orphans += c.Orphans
 		for b, n := range c.Buckets {
 			buckets[b] += n
 		}
 	}
-	return Function{Lost: max(lost, orphans), Histogram: histogram(count, sum, longest, &buckets)}
+	return Function{Lost: lost, Histogram: histogram(count, sum, longest, &buckets)}
 }

@@ -29,7 +29,7 @@ struct mllb_latency {
 	__u64 sum;     /* ns */
 	__u64 max;     /* ns */
 	__u64 lost;    /* entries whose return was not seen */
-	__u64 orphans; /* returns whose entry was not */
+	__u64 orphans; /* returns without an entry: some while the pair is attached and taken off */
 	__u64 buckets[LATENCY_BUCKETS];
 };
 

@@ -107,8 +107,11 @@ func (p *pair) load(m *ebpf.Map) error {
 	if errors.Is(err, unix.EPERM) {
 		err = fmt.Errorf("the kernel denies fentry although the capabilities are there (seccomp, lockdown or LSM): %w", unix.EPERM)
 	}
+	if err != nil {
+		return fmt.Errorf("load: %w", err)
+	}
 	p.entry, p.ret = objs.OnEntry, objs.OnReturn
-	return err
+	return nil
 }
 
 // find returns the name under which this kernel has a function that can be
