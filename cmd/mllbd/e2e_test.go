@@ -173,9 +173,12 @@ func left(on []int) bool { return slices.Max(on[:len(on)/2]) == 0 }
 func TestOwnSpreads(t *testing.T) {
 	needCPUs(t, 2)
 	// Enough that half of them can be even: 8 a CPU on 2 of them, or 2.
-	n, samples := max(16, 2*runtime.NumCPU()), 50
+	n, samples, want := max(16, 2*runtime.NumCPU()), 50, 95
 	if testing.Short() || inGuest {
 		samples = 20
+	}
+	if inGuest {
+		want = 75 // mllbd and this test are loads like others there, and room is made for them
 	}
 	for _, tt := range []struct {
 		policy string
@@ -216,8 +219,8 @@ func TestOwnSpreads(t *testing.T) {
 				}
 			}
 			t.Logf("%d processes: %s in %d of %d samples: %v\n%s", len(load), tt.want, good, len(seen), seen, d.stderr.String())
-			if good*100 < 95*len(seen) {
-				t.Errorf("%s in %d of %d samples, want 95 %%", tt.want, good, len(seen))
+			if good*100 < want*len(seen) {
+				t.Errorf("%s in %d of %d samples, want %d %%", tt.want, good, len(seen), want)
 			}
 		})
 	}
