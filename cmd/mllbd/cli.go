@@ -22,6 +22,7 @@ type cli struct {
 	Restore restoreCmd `cmd:"" help:"Undo what an mllbd that was killed left behind."`
 	Check   checkCmd   `cmd:"" help:"Say what this host and this user can do, rung by rung."`
 	Collect collectCmd `cmd:"" help:"Record what the kernel's own balancer decides, for a dataset."`
+	Latency latencyCmd `cmd:"" help:"Time the kernel's own balancer, and mllbd's."`
 }
 
 // common holds what every command takes.

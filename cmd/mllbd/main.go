@@ -74,6 +74,8 @@ func run(ctx *kong.Context, c *cli, stdout, stderr io.Writer) error {
 		return c.Check.run(stdout)
 	case "collect":
 		return c.Collect.run(context.Background(), stdout, stderr)
+	case "latency":
+		return c.Latency.run(context.Background(), stdout, stderr)
 	case "restore":
 		return c.Restore.run(stdout)
 	default:
