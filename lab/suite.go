@@ -17,7 +17,7 @@ import (
 
 // KernelPackages are those whose tests need a kernel to say anything.
 var KernelPackages = []string{
-	"topology", "features", "features/procfs", "features/bpf", "features/trace", "affinity", "scheduler", "cmd/mllbd",
+	"topology", "features", "features/procfs", "features/bpf", "features/trace", "affinity", "scheduler", "measure", "cmd/mllbd",
 }
 
 // guestSource mirrors the module in the guest: its fixtures, not its sources.
