@@ -67,12 +67,13 @@ func Launch(ctx context.Context, socket string, argv []string, tree bool, grace 
 	case <-ctx.Done():
 		return nil
 	}
-	if err := l.run(ctx, argv); err != nil {
-		return errors.Join(err, l.out.Encode(message{Error: err.Error()}))
+	err = l.run(ctx, argv)
+	if err != nil {
+		err = errors.Join(err, l.out.Encode(message{Error: err.Error()}))
 	}
 	for range l.in { // until bench has taken its samples
 	}
-	return nil
+	return err
 }
 
 type launcher struct {

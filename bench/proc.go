@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -93,7 +94,7 @@ func (p *process) start(argv []string, s spec, l *leash) error {
 	for {
 		p.cmd = exec.Command(argv[0], argv[1:]...)
 		p.cmd.Stdout, p.cmd.Stderr, p.cmd.Dir = stdout, stderr, s.dir
-		p.cmd.Env = append(append(os.Environ(), s.env...), l.env())
+		p.cmd.Env = append(append(environment(), s.env...), l.env())
 		p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 		if group != nil {
 			p.cmd.SysProcAttr.UseCgroupFD, p.cmd.SysProcAttr.CgroupFD = true, int(group.Fd())
@@ -112,6 +113,11 @@ func (p *process) start(argv []string, s spec, l *leash) error {
 		close(p.exited)
 	}()
 	return nil
+}
+
+// environment is this process's without what mllbd would take for flags.
+func environment() []string {
+	return slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "MLLBD_") })
 }
 
 // accept waits for the launcher to say that it is there.

@@ -35,7 +35,11 @@ func estimate(values []float64) Estimate {
 		return Estimate{0, undefined, undefined, undefined}
 	}
 	s := benchmath.AssumeNothing.Summary(benchmath.NewSample(slices.Clone(values), &benchmath.DefaultThresholds), confidence)
-	return Estimate{len(values), Num(s.Center), Num(s.Lo), Num(s.Hi)}
+	e := Estimate{len(values), Num(s.Center), Num(s.Lo), Num(s.Hi)}
+	if !e.Lo.Known() || !e.Hi.Known() { // half an interval would be read as a whole one
+		e.Lo, e.Hi = undefined, undefined
+	}
+	return e
 }
 
 // Comparison holds an arm against stock. The ratio is the Hodges-Lehmann one: the

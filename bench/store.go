@@ -57,39 +57,42 @@ type store struct {
 
 // openStore makes the directory, or goes on with one of the same configuration and
 // machine. Nobody else can open it meanwhile.
-func openStore(dir string, head Head) (s *store, err error) {
+func openStore(dir string, head Head) (*store, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
-	s = &store{dir: dir}
-	defer func() {
-		if err != nil {
-			s.close()
-		}
-	}()
-	if s.lock, err = os.Open(dir); err != nil {
+	s := &store{dir: dir}
+	if err := s.open(head); err != nil {
+		s.close()
 		return nil, err
 	}
-	if err := unix.Flock(int(s.lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		return nil, fmt.Errorf("%s: another mllb bench is at work there: %w", dir, err)
+	return s, nil
+}
+
+func (s *store) open(head Head) (err error) {
+	if s.lock, err = os.Open(s.dir); err != nil {
+		return err
 	}
-	old, err := readHead(dir)
+	if err := unix.Flock(int(s.lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return fmt.Errorf("%s: another mllb bench is at work there: %w", s.dir, err)
+	}
+	old, err := readHead(s.dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		s.Head = head
 	case err != nil:
-		return nil, err
+		return err
 	default:
 		if err := old.same(&head); err != nil {
-			return nil, fmt.Errorf("%s: %w; take another --out, or remove it", dir, err)
+			return fmt.Errorf("%s: %w; take another --out, or remove it", s.dir, err)
 		}
 		s.Head = *old
 		s.Head.Config.Runs = head.Config.Runs
 	}
-	if err := writeJSON(filepath.Join(dir, headFile), s.Head); err != nil {
-		return nil, err
+	if err := writeJSON(filepath.Join(s.dir, headFile), s.Head); err != nil {
+		return err
 	}
-	return s, s.openRuns()
+	return s.openRuns()
 }
 
 // same says why results of both must not be mixed.
