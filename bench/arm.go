@@ -136,7 +136,9 @@ func ParseArms(texts []string) ([]Arm, error) {
 // program is what the arm runs beside the workload.
 func (a *Arm) program() string {
 	if words := a.Command; len(words) == 3 && words[0] == "sh" && words[1] == "-c" {
-		return strings.Fields(words[2])[1] // exec PROGRAM ...
+		if script, ok := strings.CutPrefix(words[2], "exec "); ok {
+			return strings.Fields(script)[0]
+		}
 	}
 	return a.Command[0]
 }

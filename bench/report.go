@@ -105,6 +105,9 @@ func newReport(h Head, records []Record) *Report {
 		}
 		by[rec.pair()] = append(by[rec.pair()], rec)
 	}
+	for _, of := range by { // the same set of runs is the same report
+		slices.SortFunc(of, func(a, b *Record) int { return cmp.Compare(a.Round, b.Round) })
+	}
 	for _, w := range h.Config.Workloads {
 		result := WorkloadResult{Workload: w}
 		for i := range h.Config.Arms {

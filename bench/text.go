@@ -24,7 +24,7 @@ func (r *Report) Draw(w io.Writer) error {
 func (r *Report) drawHead(w io.Writer) {
 	m := &r.Machine
 	fmt.Fprintf(w, "%s: Linux %s, %s, %s\n", printable(m.Host), printable(m.Kernel), printable(m.CPU), m.Topology)
-	fmt.Fprintf(w, "%d workloads, %d arms, %d runs that count of each %d asked for, after %d to warm up; configuration %s, begun %s\n",
+	fmt.Fprintf(w, "%d workloads, %d arms, %d runs that count (%d of each asked for, after %d to warm up); configuration %s, begun %s\n",
 		len(r.Config.Workloads), len(r.Config.Arms), r.Runs, r.Config.Runs, r.Config.Warmup, r.Digest, r.Started.Format("2006-01-02 15:04"))
 	for _, n := range r.Notes {
 		fmt.Fprintf(w, "note     %s\n", printable(n))
