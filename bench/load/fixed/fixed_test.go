@@ -5,12 +5,8 @@ package fixed
 import (
 	"context"
 	"errors"
-	"runtime"
-	"slices"
 	"strings"
 	"testing"
-
-	"golang.org/x/sys/unix"
 )
 
 func TestValidate(t *testing.T) {
@@ -138,26 +134,5 @@ func TestCancel(t *testing.T) {
 	cancel(stop)
 	if _, err := Run(ctx, Spec{"spin", 1, 500, 1}); !errors.Is(err, stop) {
 		t.Error(err)
-	}
-}
-
-// TestQuiet checks that Go's scheduler keeps out: a thread that only computes
-// does not leave its CPU of its own accord. By Go it would every 10 ms.
-func TestQuiet(t *testing.T) {
-	var before, after unix.Rusage
-	done := make(chan error)
-	go func() {
-		runtime.LockOSThread()
-		err := unix.Getrusage(unix.RUSAGE_THREAD, &before)
-		var self seat // which passes the token to itself, and so never waits
-		self.put(1)
-		_, failed := member(&self, &self, slices.Repeat([]uint64{stepsPerMs}, 300))
-		done <- errors.Join(err, errno(failed), unix.Getrusage(unix.RUSAGE_THREAD, &after))
-	}()
-	if err := <-done; err != nil {
-		t.Fatal(err)
-	}
-	if n := after.Nvcsw - before.Nvcsw; n > 8 {
-		t.Errorf("in 300 ms it left its CPU %d times", n)
 	}
 }
