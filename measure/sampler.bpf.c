@@ -287,7 +287,9 @@ static long look(void *map, const __u32 *cpu, struct mllb_place *place, struct s
 	if (*cpu == seen->self && n)
 		n--;
 	i = n < SAMPLE_LENGTHS ? n : SAMPLE_LENGTHS - 1;
-	lengths[i]++;
+	asm volatile("" : "+r"(i)); /* the compiler knows the bound, 6.1's verifier has to see it */
+	if (i < SAMPLE_LENGTHS)
+		lengths[i]++;
 	if (n < seen->shortest)
 		seen->shortest = n;
 	if (n > seen->longest)
