@@ -6,6 +6,8 @@
 #	build.sh check     the series applies to the source
 #	build.sh stock     build with the series, but CONFIG_SCHED_MLLB=n
 #	build.sh patched   build with CONFIG_SCHED_MLLB=y
+#	build.sh debug     the same under lockdep, DEBUG_PREEMPT and X86_DEBUG_FPU
+#	build.sh patches   put what src has into the series
 #
 # The last line of output of a build is the path of its bzImage.
 set -eu
@@ -74,6 +76,30 @@ apply() {
 	echo "$sum" >"$work/applied"
 }
 
+# Where the series has a file of src.
+in_tree() {
+	case $1 in
+	sched_mllb_trace.h) echo include/trace/events/sched_mllb.h ;;
+	mllb.sh) echo tools/testing/selftests/sched/mllb.sh ;;
+	*) echo "kernel/sched/$1" ;;
+	esac
+}
+
+# Each changed file of src goes into the last patch that has to do with it. What else a
+# patch changes is edited in $work/linux, and committed there as a fixup!.
+refold() {
+	for file in "$here"/src/*; do
+		path=$(in_tree "$(basename "$file")")
+		cmp -s "$file" "$work/linux/$path" && continue
+		cp "$file" "$work/linux/$path"
+		tree commit -q --fixup "$(tree log -1 --format=%h stock.. -- "$path")" -- "$path"
+	done
+	GIT_SEQUENCE_EDITOR=true tree rebase -q -i --autosquash stock
+	rm -f "$patches"/*.patch
+	tree format-patch -q --no-signature --zero-commit -N -o "$patches" stock..HEAD
+	cat "$patches"/*.patch | sha256sum >"$work/applied"
+}
+
 # build DIRECTORY FRAGMENT...
 build() {
 	out=$1
@@ -87,7 +113,8 @@ build() {
 		cat "$@" | sha256sum >"$out/.fragments"
 	fi
 	say "building in $out with $jobs jobs"
-	make -s -j"$jobs" O="$out" CC="$cc" KBUILD_BUILD_TIMESTAMP=@0 KBUILD_BUILD_USER=mllb KBUILD_BUILD_HOST=lab bzImage >&2
+	# LOCALVERSION= keeps the git tree out of the version.
+	make -s -j"$jobs" O="$out" CC="$cc" LOCALVERSION= KBUILD_BUILD_TIMESTAMP=@0 KBUILD_BUILD_USER=mllb KBUILD_BUILD_HOST=lab bzImage >&2
 	echo "$out/arch/x86/boot/bzImage"
 }
 
@@ -109,8 +136,19 @@ patched)
 	apply
 	build "$work/patched" "$here/config-$series" "$here/config-$series-mllb"
 	;;
+debug)
+	need
+	source_tree
+	apply
+	build "$work/debug" "$here/config-$series" "$here/config-$series-mllb" "$here/config-$series-debug"
+	;;
+patches)
+	source_tree
+	apply
+	refold
+	;;
 *)
-	sed -n '3,10s/^# \{0,1\}//p' "$0" >&2
+	sed -n '3,12s/^# \{0,1\}//p' "$0" >&2
 	exit 2
 	;;
 esac

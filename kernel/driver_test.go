@@ -45,6 +45,7 @@ type (
 	cParsed struct {
 		Result        int32
 		Hidden, Limit uint32
+		Small         uint32
 		Length        uint32
 	}
 	cInferred struct {
@@ -56,6 +57,7 @@ type (
 		Vector           cVector
 		Logit            int32
 		Migrate, InRange uint32
+		Small            uint32
 		FloatLogit       int32
 		FloatMigrate     uint32
 	}
@@ -106,7 +108,7 @@ func build(cc string) {
 	if built.dir, built.problem = os.MkdirTemp("", "mllb-kernel-"); built.problem != nil {
 		return
 	}
-	args := append(slices.Clip(cflags), "-o", filepath.Join(built.dir, "driver"), "native/driver.c", "src/mllb.c", "src/mllb_float.c")
+	args := append(slices.Clip(cflags), "-o", filepath.Join(built.dir, "driver"), "native/driver.c", "src/mllb.c", "src/mllb_blob.c", "src/mllb_float.c")
 	if out, err := exec.Command(cc, args...).CombinedOutput(); err != nil {
 		built.problem = fmt.Errorf("%s: %w\n%s", cc, err, out)
 	}

@@ -4,6 +4,7 @@ package kernel
 
 import (
 	"math"
+	"math/rand/v2"
 	"slices"
 	"testing"
 
@@ -70,6 +71,80 @@ func TestFacts(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestOrdinaryFacts does the same for decisions as kernels have them and models
+// that were trained on such: whatever is in their ranges is summed in pairs,
+// without a look at how large it is. Queues are longer than the tables, at times.
+func TestOrdinaryFacts(t *testing.T) {
+	d := startDriver(t)
+	rng := rand.New(rand.NewPCG(10, 11))
+	set, err := features.Lookup("locality17")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var outside, short, long int
+	for range 20 {
+		m := ordinaryModel(set, rng)
+		net, err := mlp.NewFixed(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		bounds := m.Bounds()
+		d.load(t, m)
+		for range 200 {
+			decision := ordinaryDecision(rng)
+			var v features.Vector
+			set.Fill(&v, decision)
+			var got cDecided
+			d.ask(t, 'D', factsOf(decision), &got)
+			if want := net.Logit(&v); got.Vector != vectorOf(&v) || got.Logit != want || (got.InRange != 0) != bounds.Contain(&v) || got.Small == 0 {
+				t.Fatalf("%+v: %+v; want %+v, %d, %v", decision, got, vectorOf(&v), want, bounds.Contain(&v))
+			}
+			switch {
+			case got.InRange == 0:
+				outside++
+			case decision.SrcLen >= 16 || decision.DstLen >= 16:
+				long++
+			default:
+				short++
+			}
+		}
+	}
+	if t.Logf("%d outside, %d short, %d long", outside, short, long); min(outside, short, long) < 100 {
+		t.Error("not every way was taken often enough")
+	}
+}
+
+func ordinaryModel(set *features.Set, rng *rand.Rand) *mlp.Model {
+	m := mlp.NewModel(set, 1+rng.IntN(10))
+	for l := range m.Weights {
+		for j, row := range m.Weights[l] {
+			for i := range row {
+				row[i] = rng.NormFloat64()
+			}
+			m.Biases[l][j] = rng.NormFloat64()
+		}
+	}
+	for _, f := range set.Features {
+		r, ok := map[string]mlp.Range{"src_len": {-2, 17}, "dst_len": {0, 17}, "src_load": {0, 19}, "dst_load": {0, 17}, "delta_faults": {-1, 1}}[f.Name]
+		if !ok {
+			r = mlp.Range{0, 1}
+		}
+		m.Ranges = append(m.Ranges, r)
+	}
+	return m
+}
+
+func ordinaryDecision(rng *rand.Rand) *features.Decision {
+	return &features.Decision{
+		SrcNode: rng.Int32N(2), DstNode: rng.Int32N(2), PreferredNode: rng.Int32N(3) - 1, Idle: features.IdleType(rng.IntN(3)),
+		SrcNrRunning: rng.Uint32N(5), SrcNrPreferredRunning: rng.Uint32N(5), DstNrRunning: rng.Uint32N(2),
+		SrcLen: rng.Uint32N(20), DstLen: rng.Uint32N(18), SrcLoad: rng.Uint64N(21_000), DstLoad: rng.Uint64N(19_000),
+		NrBalanceFailed: rng.Uint32N(4), CacheNiceTries: rng.Uint32N(3), NextBuddy: rng.IntN(2) == 0, HasFaults: rng.IntN(2) == 0,
+		Domain: features.DomainFlags(rng.IntN(2)), Delta: rng.Int64N(1_000_000), MigrationCost: 500_000,
+		TaskFaults: []uint64{rng.Uint64N(50), rng.Uint64N(50)}, TaskTotalFaults: 100,
+	}
 }
 
 // TestFloat holds the C in floating point against Go's, for facts as kernels

@@ -77,8 +77,8 @@ func TestDefaultModel(t *testing.T) {
 	}
 	d := startDriver(t)
 	got, why := d.parse(t, blob)
-	if got.Result != 0 || got.Limit == 0 {
-		t.Errorf("result %d, %q; limit of pairs: %d", got.Result, why, got.Limit)
+	if got.Result != 0 || got.Limit == 0 || got.Small == 0 {
+		t.Errorf("result %d, %q; limit of pairs: %d, ranges are within: %d", got.Result, why, got.Limit, got.Small)
 	}
 }
 

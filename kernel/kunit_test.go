@@ -15,7 +15,7 @@ import (
 // for KUnit and the sanitizers: what fails here would fail at boot.
 func TestKUnitSuite(t *testing.T) {
 	program := filepath.Join(t.TempDir(), "suite")
-	args := append(slices.Clip(cflags), "-o", program, "src/mllb_test.c", "src/mllb.c")
+	args := append(slices.Clip(cflags), "-o", program, "src/mllb_test.c", "src/mllb.c", "src/mllb_blob.c")
 	if out, err := exec.Command(compiler(t), args...).CombinedOutput(); err != nil {
 		t.Fatalf("compile: %v\n%s", err, out)
 	}

@@ -184,9 +184,9 @@ func TestPairsAreExact(t *testing.T) {
 		}
 		at := int32(p.Limit)
 		for _, x := range []int32{at - 1, -at, at, -at - 1} {
-			v := features.Vector{Ratios: [features.MaxRatio]int32{x, x, x, x, features.One}}
-			if x < 0 {
-				v.Ratios[4] = -features.One
+			v := features.Vector{Ratios: [features.MaxRatio]int32{x, x, x, x, 2 * features.One}}
+			if x < 0 { // loads are not, in pairs
+				v.Ratios = [features.MaxRatio]int32{x, 0, at - 1, x, -2 * features.One}
 			}
 			for first := uint32(0); first < 1<<12; first += 256 {
 				got := make([]cInferred, 256)

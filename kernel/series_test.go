@@ -21,6 +21,9 @@ var inTree = map[string]string{
 	"mllb_test.c":        "kernel/sched/mllb_test.c",
 	"mllb_test_data.h":   "kernel/sched/mllb_test_data.h",
 	"sched_mllb_trace.h": "include/trace/events/sched_mllb.h",
+	"mllb.sh":            "tools/testing/selftests/sched/mllb.sh",
+	"mllb_blob.c":        "kernel/sched/mllb_blob.c",
+	"mllb_infer.h":       "kernel/sched/mllb_infer.h",
 }
 
 // TestSeriesAddsTheSources applies what the series does to its own files, and

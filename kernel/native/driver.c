@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "../src/mllb.h"
+#include "../src/mllb_infer.h"
 
 static struct mllb_model model;
 
@@ -27,7 +27,7 @@ static void put32(u32 x)
 	put(&x, sizeof(x));
 }
 
-/* M size blob: result, hidden, limit of pairs, length of why, why */
+/* M size blob: result, hidden, limit of pairs, whether ranges are small, length of why, why */
 static void parse(void)
 {
 	const char *why = "";
@@ -43,6 +43,7 @@ static void parse(void)
 	put32(result);
 	put32(model.hidden);
 	put32(model.pairs.limit);
+	put32(model.small);
 	put32(strlen(why));
 	put(why, strlen(why));
 }
@@ -54,27 +55,29 @@ static void infer(void)
 	struct mllb_vector v;
 
 	get(&v, sizeof(v));
-	put32(mllb_logit(&model, &v));
+	put32(mllb_logit(&model, &v, false));
 	put32(mllb_logit_wide(&model, &v, hidden));
 	put(hidden, sizeof(hidden));
 	put32(mllb_in_range(&model, &v));
 }
 
-/* D facts: vector, output, answer, in range, and if the model has floats theirs */
+/* D facts: vector, output, answer, in range, whether such are small, and if the model has floats theirs */
 static void decide(void)
 {
 	struct mllb_facts f;
 	struct mllb_vector v;
-	bool migrate = false;
+	bool migrate = false, in_range;
 	s32 logit;
 
 	get(&f, sizeof(f));
 	mllb_fill(&v, &f);
-	logit = mllb_logit(&model, &v);
+	in_range = mllb_in_range(&model, &v);
+	logit = mllb_logit(&model, &v, in_range && model.small);
 	put(&v, sizeof(v));
 	put32(logit);
 	put32(logit >= model.threshold);
-	put32(mllb_in_range(&model, &v));
+	put32(in_range);
+	put32(model.small);
 	logit = model.has_floats ? mllb_logit_float(&model, &f, &v, &migrate) : 0;
 	put32(logit);
 	put32(migrate);

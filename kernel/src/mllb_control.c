@@ -25,7 +25,6 @@
 #include <linux/fpu.h>
 #endif
 
-#include "mllb.h"
 #include "mllb_control.h"
 #include "mllb_default.h"
 
@@ -34,44 +33,21 @@
 
 DEFINE_STATIC_KEY_FALSE(sched_mllb_asked);
 DEFINE_STATIC_KEY_FALSE(sched_mllb_replaces);
-static DEFINE_STATIC_KEY_FALSE(sched_mllb_floats);
+DEFINE_STATIC_KEY_FALSE(sched_mllb_floats);
 
-struct mllb_loaded {
-	struct rcu_head rcu;
-	bool built_in;
-	struct mllb_model model;
-};
+DEFINE_PER_CPU(struct mllb_stats, mllb_stats);
 
-/* Held by whoever changes what follows, for one change at a time. */
+/* Held by whoever changes the model, the mode or the arithmetic. */
 static DEFINE_MUTEX(mllb_lock);
-static struct mllb_loaded __rcu *mllb_current;
-
-/* One CPU's; it counts with interrupts off. */
-struct mllb_stats {
-	u64 both[2][2];		/* by the rule's verdict and the network's */
-	u64 alone[2];		/* by the network's: the rule was not asked */
-	u64 outside;		/* features were out of the ranges of training */
-	u64 floats;		/* that were judged in floating point */
-	u64 no_fpu;		/* that would have been, but the FPU was in use */
-};
-
-static DEFINE_PER_CPU(struct mllb_stats, mllb_stats);
-
-static int mllb_outside(struct task_struct *p, int src_cpu, int dst_cpu,
-			const struct mllb_facts *f, int rule, u32 crc)
-{
-	if (rule == MLLB_UNASKED)
-		return rule;
-	__this_cpu_inc(mllb_stats.outside);
-	trace_sched_mllb_decision(p, src_cpu, dst_cpu, f, rule, MLLB_UNASKED, 0, true, crc);
-	return rule;
-}
+struct mllb_loaded __rcu *mllb_current;
 
 #ifdef CONFIG_SCHED_MLLB_FLOAT
 /* Whether the FPU could be had for this decision. */
 static bool mllb_ask_floats(const struct mllb_model *m, const struct mllb_facts *f,
 			    const struct mllb_vector *v, s32 *logit, bool *migrate)
 {
+	if (!static_branch_unlikely(&sched_mllb_floats))
+		return false;
 	if (!m->has_floats || !may_use_simd()) {
 		__this_cpu_inc(mllb_stats.no_fpu);
 		return false;
@@ -90,39 +66,30 @@ static bool mllb_ask_floats(const struct mllb_model *m, const struct mllb_facts 
 }
 #endif
 
-/*
- * Puts a decision to the network. @rule is what the locality rule says, or
- * MLLB_UNASKED. Returns the verdict to go by, or MLLB_UNASKED if there is none
- * without the rule. The source's runqueue is locked and interrupts are off.
- */
-int mllb_ask(struct task_struct *p, int src_cpu, int dst_cpu,
-	     const struct mllb_facts *f, int rule)
+/* A trace has both verdicts, though it costs the rule's time. */
+int mllb_ask_watched(struct task_struct *p, int src_cpu, int dst_cpu,
+		     const struct mllb_facts *f, int rule)
 {
-	const struct mllb_loaded *loaded = rcu_dereference_sched(mllb_current);
-	const struct mllb_model *m = &loaded->model;
+	const struct mllb_model *m = &rcu_dereference_sched(mllb_current)->model;
 	bool migrate, fixed = true;
 	struct mllb_vector v;
 	s32 logit;
 
-	/* A trace has both verdicts, though it costs the rule's time. */
 	if (rule == MLLB_UNASKED && trace_sched_mllb_decision_enabled())
 		return rule;
 	mllb_fill(&v, f);
-	if (unlikely(!mllb_in_range(m, &v)))
-		return mllb_outside(p, src_cpu, dst_cpu, f, rule, m->crc);
-	if (static_branch_unlikely(&sched_mllb_floats))
-		fixed = !mllb_ask_floats(m, f, &v, &logit, &migrate);
+	if (!mllb_in_range(m, &v)) {
+		trace_sched_mllb_decision(p, src_cpu, dst_cpu, f, rule, MLLB_UNASKED, 0, true,
+					  m->crc);
+		return mllb_count_outside(rule);
+	}
+	fixed = !mllb_ask_floats(m, f, &v, &logit, &migrate);
 	if (fixed) {
-		logit = mllb_logit(m, &v);
+		logit = mllb_logit(m, &v, m->small);
 		migrate = logit >= m->threshold;
 	}
-	if (rule == MLLB_UNASKED) {
-		__this_cpu_inc(mllb_stats.alone[migrate]);
-		return migrate;
-	}
-	__this_cpu_inc(mllb_stats.both[rule][migrate]);
 	trace_sched_mllb_decision(p, src_cpu, dst_cpu, f, rule, migrate, logit, fixed, m->crc);
-	return mllb_replaces() ? migrate : rule;
+	return mllb_count(rule, migrate);
 }
 
 static int mllb_load(const void *blob, size_t size, bool built_in)

@@ -4,6 +4,9 @@
  * file is built with the FPU allowed: nothing here may be called but between
  * kernel_fpu_begin() and kernel_fpu_end(), and nothing may be inlined from here.
  */
+#include <linux/limits.h>
+#include <linux/minmax.h>
+
 #include "mllb.h"
 
 /* Every loop is over all neurons that a model may have: that is a few vectors. */

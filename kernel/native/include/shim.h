@@ -22,6 +22,7 @@ typedef u32 __le32;
 
 #define S32_MIN INT32_MIN
 #define S32_MAX INT32_MAX
+#define U32_MAX UINT32_MAX
 #define S64_MAX INT64_MAX
 
 #define BIT(n) (1UL << (n))
@@ -30,6 +31,7 @@ typedef u32 __le32;
 
 #undef __always_inline
 #define __always_inline inline __attribute__((__always_inline__))
+#define __aligned(n) __attribute__((__aligned__(n)))
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
