@@ -14,7 +14,7 @@ import (
 )
 
 type evalCmd struct {
-	Files      []string `arg:"" name:"data" help:"Datasets, seen as one."`
+	Files      []string `arg:"" optional:"" name:"data" help:"Datasets, seen as one."`
 	Model      string   `placeholder:"FILE" help:"The model to judge; without it, the one that is built in."`
 	Held       bool     `help:"Judge only the runs that the model says were held out of its training."`
 	Explain    int      `placeholder:"N" help:"Print the N most costly mistakes."`
@@ -23,6 +23,7 @@ type evalCmd struct {
 	Recipe     string   `default:"balanced" enum:"balanced,paper" help:"How --load-matrix trains: as the paper did, or scaled and with both labels weighed the same (balanced, paper)."`
 	Seed       uint64   `default:"1" help:"Of permutations and of --load-matrix (${default})."`
 	JSON       bool     `name:"json" help:"Print JSON instead of tables."`
+	Trace      string   `placeholder:"FILE" help:"Instead of datasets: an ftrace file of sched_mllb_decision, from a kernel with mllb's patches. Each logit is computed again; one that differs by a bit is an error."`
 	HTML       string   `name:"html" placeholder:"FILE" help:"Also write a report with figures, one file that needs no other."`
 }
 
@@ -31,6 +32,12 @@ const maxExplain = 10_000
 
 // Run judges a model.
 func (c *evalCmd) Run(ctx context.Context, out output) error {
+	if c.Trace != "" {
+		return c.trace(out)
+	}
+	if len(c.Files) == 0 {
+		return usagef("eval: no data: give a dataset, or a trace with --trace")
+	}
 	if c.Explain < 0 || c.Explain > maxExplain {
 		return usagef("eval: --explain %d is not in 0..%d", c.Explain, maxExplain)
 	}
