@@ -135,7 +135,7 @@ func (l *launcher) run(ctx context.Context, argv []string) error {
 			u.User, u.System = seconds(ru.Utime.Nano()), seconds(ru.Stime.Nano())
 			u.MaxRSS, u.Status = ru.Maxrss<<10, shellStatus(status)
 			if !l.tree {
-				u.Orphan = killTree()
+				u.Orphan = l.orphans()
 			}
 		}
 	}
@@ -182,6 +182,18 @@ func (l *launcher) stop(ctx context.Context, ended <-chan struct{}) {
 			return
 		}
 	}
+}
+
+// orphans kills what outlives the command, and says how many they were. Those that are
+// about to end, as they do whom the kernel tells of their parent's death, are none.
+func (l *launcher) orphans() int {
+	for range 10 {
+		if len(descendants(os.Getpid())) == 0 {
+			return 0
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return killTree()
 }
 
 // killTree kills what is below this process and says how many there were.

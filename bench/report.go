@@ -74,7 +74,7 @@ func Load(dir string) (*Report, error) {
 	return r, err
 }
 
-// loadLatency reads what `mllbd latency --json` wrote into latency*.json, if it is there.
+// loadLatency reads what `mllbd latency --out` wrote into latency*.json, if it is there.
 func loadLatency(dir string) (all []measure.Latency, err error) {
 	paths, err := filepath.Glob(filepath.Join(dir, "latency*.json"))
 	if err != nil {

@@ -21,7 +21,7 @@ type reportCmd struct {
 // Help documents what flags cannot.
 func (reportCmd) Help() string {
 	return `With one directory: its report, made anew of its runs, also while they are still being made.
-What mllbd latency --json wrote into latency*.json there becomes figure 4.
+What mllbd latency --out DIR/latency.json wrote there becomes figure 4.
 With several, of one machine or of many: each arm against the stock of its own directory, side by side.`
 }
 

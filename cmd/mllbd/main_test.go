@@ -34,6 +34,8 @@ func TestMain(m *testing.M) {
 		"forkload":  helper(forkload),
 		"mass":      helper(mass),
 		"restless":  helper(restless),
+		"mllb":      helper(launcher),
+		"benchmark": helper(benchmark),
 	})
 }
 

@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"mllb/bench"
+	"mllb/bench/load"
+	"mllb/measure"
+)
+
+// The tests of package bench have an mllbd that is none. Here are both as they are.
+
+// launcher is `mllb bench-run`.
+func launcher(args []string) error {
+	f := flag.NewFlagSet("bench-run", flag.ContinueOnError)
+	socket, tree, grace := f.String("socket", "", ""), f.Bool("tree", false, ""), f.Duration("grace", time.Second, "")
+	if err := f.Parse(args[1:]); err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)
+	defer stop()
+	return bench.Launch(ctx, *socket, f.Args(), *tree, *grace)
+}
+
+// benchmark DIR ARMS RUNS CMD...: a benchmark of one workload, until SIGINT.
+func benchmark(args []string) error {
+	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT)
+	defer stop()
+	runs, err := strconv.Atoi(args[2])
+	if err != nil {
+		return err
+	}
+	_, err = runBenchmark(ctx, args[0], args[1], runs, os.Stderr, args[3:]...)
+	return err
+}
+
+func runBenchmark(ctx context.Context, dir, arms string, runs int, out io.Writer, argv ...string) (*bench.Report, error) {
+	parsed, err := bench.ParseArms(strings.Split(arms, ","))
+	if err != nil {
+		return nil, err
+	}
+	cfg := bench.Config{Arms: parsed, Runs: runs, Seed: 1, Interval: 0.05, Workloads: []bench.Workload{{Name: "work", Argv: argv}}}
+	o := bench.Options{Dir: filepath.Join(dir, "results"), StateDir: filepath.Join(dir, "state"), Limit: 5 * time.Minute, Out: out,
+		Commands: []*load.Command{{Name: "work", Argv: argv}}}
+	if o.Self, err = exec.LookPath("mllb"); err != nil {
+		return nil, err
+	}
+	if o.Mllbd, err = exec.LookPath("mllbd"); err != nil {
+		return nil, err
+	}
+	return bench.Run(ctx, cfg, o)
+}
+
+// own:never keeps threads where they are. When those of half the CPUs end, the rest
+// are crowded, which stock does not leave so. That is told apart by what is counted,
+// not by times: on a quiet machine by the imbalance; beside other groups of tasks,
+// whose weight stock balances too (h_load, kernel/sched/fair.c), by the migrations.
+func TestBenchSeesBad(t *testing.T) {
+	if inGuest || testing.Short() {
+		t.Skip("takes a minute")
+	}
+	needCPUs(t, 2)
+	s, err := measure.Open(nil)
+	if err != nil {
+		t.Skip(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	cpus := runtime.NumCPU()
+	r, err := runBenchmark(t.Context(), t.TempDir(), "stock,own:never", 4, &out, "crowd", strconv.Itoa(6*cpus), strconv.Itoa(cpus), "1", "2")
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out.String())
+	}
+	never := r.Workloads[0].Arms[1]
+	imbalance, moves := never.Values["imbalance"].Against, never.Values["migrations"].Against
+	if imbalance == nil || moves == nil || imbalance.Verdict != bench.More && moves.Verdict != bench.Less {
+		t.Errorf("own:never is not told apart by the imbalance, %+v, nor by migrations, %+v\n%s", imbalance, moves, out.String())
+	}
+	if d := never.Deeds; d.NoOp || d.Changed != 4 || !(d.Asked > 0) || d.Approved != 0 || !(d.Held > 0) {
+		t.Errorf("it did %+v", d)
+	}
+	if r.Failed != 0 || r.Runs != 8 {
+		t.Errorf("%d runs count, %d failed", r.Runs, r.Failed)
+	}
+	var text bytes.Buffer
+	if err := r.Draw(&text); err != nil {
+		t.Error(err)
+	}
+	t.Log(text.String())
+}
+
+// Whatever ends a benchmark in the middle of a run under mllbd, nothing of it is left:
+// at once after ^C; after a SIGKILL no process, and the rest with the next one.
+func TestBenchEnds(t *testing.T) {
+	if inGuest {
+		t.Skip("the same on any kernel")
+	}
+	needCPUs(t, 2)
+	for _, tt := range []struct {
+		name string
+		sig  unix.Signal
+	}{{"interrupted", unix.SIGINT}, {"killed", unix.SIGKILL}} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := t.TempDir()
+			b, pids := startBenchmark(t, dir)
+			if err := b.Process.Signal(tt.sig); err != nil {
+				t.Fatal(err)
+			}
+			_ = b.Wait()
+			eventually(t, "all processes end", func() (bool, any) { return len(alive(pids)) == 0, alive(pids) })
+			if tt.sig == unix.SIGKILL {
+				again, pids := startBenchmark(t, dir)
+				if err := again.Process.Signal(unix.SIGINT); err != nil {
+					t.Fatal(err)
+				}
+				_ = again.Wait()
+				eventually(t, "all processes end", func() (bool, any) { return len(alive(pids)) == 0, alive(pids) })
+			}
+			nothingLeft(t, dir)
+		})
+	}
+}
+
+// A mllbd that is killed in a run fails the run; the benchmark heals and goes on.
+func TestBenchHeals(t *testing.T) {
+	if inGuest {
+		t.Skip("the same on any kernel")
+	}
+	needCPUs(t, 2)
+	dir := t.TempDir()
+	b, pids := startBenchmark(t, dir)
+	for _, pid := range pids {
+		if st, err := readStat(pid); err == nil && st.comm == "mllbd" {
+			if err := unix.Kill(pid, unix.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	eventually(t, "the failed run is recorded", func() (bool, any) {
+		text, err := os.ReadFile(filepath.Join(dir, "results", "runs.jsonl"))
+		return strings.Contains(string(text), "mllbd ended: signal: killed"), fmt.Sprint(string(text), err)
+	})
+	if err := b.Process.Signal(unix.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	_ = b.Wait()
+	if left := alive(pids); len(left) > 0 {
+		t.Errorf("%v still run", left)
+	}
+	nothingLeft(t, dir)
+}
+
+// startBenchmark starts one that is endless, and returns it with all the processes
+// below it once mllbd holds some.
+func startBenchmark(t *testing.T, dir string) (*exec.Cmd, []int) {
+	t.Helper()
+	defaultSignals()
+	// The stock arm is over at once: what is busy for long is so under mllbd only.
+	script := `case "$(cat /proc/$(cut -d" " -f4 /proc/$PPID/stat)/comm)" in mllbd) ;; *) exit 0;; esac; exec crowd ` +
+		fmt.Sprintf("%d %d 600 1", 2*runtime.NumCPU(), runtime.NumCPU())
+	b := exec.Command("benchmark", dir, "stock,own", "1000", "sh", "-c", script)
+	var out bytes.Buffer
+	b.Stderr = &out
+	if err := b.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = b.Process.Kill() })
+	whole := ownMaskText()
+	var pids []int
+	eventually(t, "mllbd holds threads of the workload", func() (bool, any) {
+		pids = descendants(b.Process.Pid)
+		held := 0
+		for _, mask := range masks(pids) {
+			if mask != whole {
+				held++
+			}
+		}
+		return held >= 2, out.String()
+	})
+	return b, pids[:len(pids):len(pids)]
+}
+
+func alive(pids []int) (left []int) {
+	for _, pid := range pids {
+		if st, err := readStat(pid); err == nil && st.state != 'Z' {
+			left = append(left, pid)
+		}
+	}
+	return left
+}
+
+// nothingLeft: no cgroup, nothing under way, nothing for `mllbd restore` to do.
+func nothingLeft(t *testing.T, dir string) {
+	t.Helper()
+	for _, glob := range []string{"/sys/fs/cgroup/mllb-bench-*", "/sys/fs/cgroup/*/mllb-bench-*", filepath.Join(dir, "results", "running.json")} {
+		if left, err := filepath.Glob(glob); err != nil || len(left) > 0 {
+			t.Errorf("%v are left, %v", left, err)
+		}
+	}
+	text, err := exec.Command("mllbd", "restore", "--state-dir", filepath.Join(dir, "state")).CombinedOutput()
+	if err != nil || !strings.HasPrefix(string(text), "0 masks restored") || strings.Contains(string(text), "of ended threads") {
+		t.Errorf("mllbd restore: %v: %s", err, text)
+	}
+}
