@@ -19,8 +19,8 @@ SUDO  := $(if $(filter 0,$(shell id -u)),,sudo)
 run: build ## Balance a demo load on this machine with the learned policy, and undo everything at the end
 	$(SUDO) $(RUN)
 
-build: need-go ## Build bin/mllbd and bin/mllb, static
-	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN)/ ./cmd/mllbd ./cmd/mllb
+build: need-go ## Build bin/mllbd, bin/mllb and bin/fibo, static
+	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN)/ ./cmd/mllbd ./cmd/mllb ./cmd/fibo
 
 data: build need-qemu ## Record the datasets of data/ again in guests: hours, resumable, goes on where it stopped
 	MLLB=./$(BIN)/mllb sh scripts/record.sh $(RECORDINGS)

@@ -14,6 +14,7 @@
 package fibo
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -55,6 +56,31 @@ type Result struct {
 	Value   uint64 // the Nth Fibonacci number
 	Threads int    // made and joined, one for each call
 	TIDs    int    // different ones among them: fewer if the kernel came round to the same numbers
+	Times   int    // it was done
+}
+
+// String is what a run prints.
+func (r Result) String() string {
+	return fmt.Sprintf("fibo %d: %d by %d threads, made and joined %d times", r.N, r.Value, r.Threads, r.Times)
+}
+
+// Repeat runs fib(n) so many times, one after the other.
+func Repeat(ctx context.Context, n, times int) (Result, error) {
+	if times < 1 {
+		return Result{}, fmt.Errorf("%d times, want 1 or more", times)
+	}
+	var last Result
+	for i := range times {
+		r, err := Run(n)
+		if err == nil {
+			err = context.Cause(ctx)
+		}
+		if err != nil {
+			return Result{}, err
+		}
+		last, last.Times = r, i+1
+	}
+	return last, nil
 }
 
 // Threads returns how many calls fib(n) makes, its own among them: twice the
@@ -75,24 +101,24 @@ func Value(n int) uint64 {
 // the limits of this host, or were not exactly Threads(n).
 func Run(n int) (Result, error) {
 	if n < 0 || n > MaxN {
-		return Result{}, fmt.Errorf("fibo: N %d is not in 0..%d", n, MaxN)
+		return Result{}, fmt.Errorf("N %d is not in 0..%d", n, MaxN)
 	}
 	calls := Threads(n)
 	if err := allowed("/", calls); err != nil {
-		return Result{}, fmt.Errorf("fibo %d: %w", n, err)
+		return Result{}, fmt.Errorf("fib(%d): %w", n, err)
 	}
 	// One frame more: were a call to be made too often, it would show, not crash.
 	memory, err := unix.Mmap(-1, 0, (calls+2)*page, unix.PROT_READ|unix.PROT_WRITE,
 		unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_NORESERVE)
 	if err != nil {
-		return Result{}, fmt.Errorf("fibo %d: map %d pages: %w", n, calls+2, err)
+		return Result{}, fmt.Errorf("fib(%d): map %d pages: %w", n, calls+2, err)
 	}
 	a := (*arena)(unsafe.Pointer(&memory[0]))
 	a.next, a.base = 1, uintptr(unsafe.Pointer(&memory[page]))
 	root := (*frame)(unsafe.Pointer(&memory[page]))
 	root.n, root.arena, root.alive = uint64(n), a, 1
 	if err := launch(root); err != nil {
-		return Result{}, fmt.Errorf("fibo %d: %w", n, errors.Join(err, unix.Munmap(memory)))
+		return Result{}, fmt.Errorf("fib(%d): %w", n, errors.Join(err, unix.Munmap(memory)))
 	}
 	result, err := verify(n, a, memory[page:])
 	return result, errors.Join(err, unix.Munmap(memory))
@@ -132,22 +158,22 @@ func launch(root *frame) error {
 
 // verify reads the frames that the calls left behind.
 func verify(n int, a *arena, frames []byte) (Result, error) {
-	r := Result{N: n, Threads: int(a.next)}
+	r := Result{N: n, Threads: int(a.next), Times: 1}
 	tids := make(map[int32]struct{}, r.Threads)
 	for i := range min(r.Threads, len(frames)/page) {
 		f := (*frame)(unsafe.Pointer(&frames[i*page]))
 		switch {
 		case f.errno != 0:
-			return Result{}, fmt.Errorf("fibo %d: %w", n, refused(unix.Errno(f.errno), i))
+			return Result{}, fmt.Errorf("fib(%d): %w", n, refused(unix.Errno(f.errno), i))
 		case f.tid <= 0 || f.alive != 0:
-			return Result{}, fmt.Errorf("fibo %d: thread %d (tid %d) was not made, or has not ended", n, i, f.tid)
+			return Result{}, fmt.Errorf("fib(%d): thread %d (tid %d) was not made, or has not ended", n, i, f.tid)
 		case f.result != Value(int(f.n)):
-			return Result{}, fmt.Errorf("fibo %d: thread %d says that fib(%d) is %d", n, i, f.n, f.result)
+			return Result{}, fmt.Errorf("fib(%d): thread %d says that fib(%d) is %d", n, i, f.n, f.result)
 		}
 		tids[f.tid] = struct{}{}
 	}
 	if r.Threads != Threads(n) {
-		return Result{}, fmt.Errorf("fibo %d: %d threads, want %d", n, r.Threads, Threads(n))
+		return Result{}, fmt.Errorf("fib(%d): %d threads, want %d", n, r.Threads, Threads(n))
 	}
 	r.Value, r.TIDs = (*frame)(unsafe.Pointer(&frames[0])).result, len(tids)
 	return r, nil

@@ -3,7 +3,9 @@
 package fibo
 
 import (
+	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -46,9 +48,27 @@ func TestRun(t *testing.T) {
 			t.Fatal(err)
 		}
 		// Numbers come round only after the kernel has given out all others.
-		if r != (Result{tt.n, tt.value, tt.threads, tt.threads}) {
+		if r != (Result{tt.n, tt.value, tt.threads, tt.threads, 1}) {
 			t.Errorf("fibo %d: %+v, want %d from %d threads", tt.n, r, tt.value, tt.threads)
 		}
+	}
+}
+
+func TestRepeat(t *testing.T) {
+	r, err := Repeat(t.Context(), 5, 3)
+	if err != nil || r.Times != 3 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	if got, want := r.String(), "fibo 5: 5 by 15 threads, made and joined 3 times"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if _, err := Repeat(t.Context(), 5, 0); err == nil {
+		t.Error("no times are as good as one")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := Repeat(ctx, 5, 1000); !errors.Is(err, context.Canceled) {
+		t.Error(err)
 	}
 }
 

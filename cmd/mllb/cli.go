@@ -23,6 +23,7 @@ type cli struct {
 	Workload      workloadCmd      `cmd:"" help:"Keep CPUs busy, by a seed: loads for a scheduler to balance."`
 	Reproduce     reproduceCmd     `cmd:"" help:"Repeat the paper from nothing to a report, beside its numbers."`
 	ReproduceLive reproduceLiveCmd `cmd:"" hidden:""`
+	Load          loadCmd          `cmd:"" help:"Do a fixed amount of work, once: what bench times."`
 	Bench         benchCmd         `cmd:"" help:"Does it help? Run workloads under the stock scheduler and under others, in turns."`
 	BenchRun      benchRunCmd      `cmd:"" hidden:""`
 	Report        reportCmd        `cmd:"" help:"Show what benchmarks found; compare several, of one machine or of many."`

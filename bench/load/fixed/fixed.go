@@ -154,3 +154,8 @@ func newRand(seed uint64, index int) *rand.Rand {
 
 // between draws from low to high, high excluded, evenly.
 func between(rng *rand.Rand, low, high uint64) uint64 { return low + rng.Uint64N(high-low) }
+
+// Line is what a run of the load that came to sum prints.
+func (s Spec) Line(sum uint64) string {
+	return fmt.Sprintf("%s: %d threads, work %d, seed %d: sum %016x", s.Kind, s.Threads, s.Work, s.Seed, sum)
+}
