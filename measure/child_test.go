@@ -39,7 +39,15 @@ func TestMain(m *testing.M) {
 	os.Exit(0)
 }
 
-var jobs = map[string]func(a, b int) error{"tree": growTree, "hop": hop, "burn": burnThreads, "spin": spin, "nap": nap}
+var jobs = map[string]func(a, b int) error{"tree": growTree, "hop": hop, "burn": burnThreads, "spin": spin, "nap": nap, "cost": costs}
+
+// costs forks, ends and migrates threads.
+func costs(a, b int) error {
+	if err := growTree(1, 20); err != nil {
+		return err
+	}
+	return hop(a, b)
+}
 
 // nap has n threads burn up to ms and sleep as long in turn, until its input
 // ends.

@@ -3,3 +3,4 @@
 package measure
 
 //go:generate go tool bpf2go -cc clang-19 -no-global-types -output-suffix _test -target bpfel bucket bucket_test.bpf.c -- -Wall -Werror -I/usr/include/x86_64-linux-gnu -I/usr/include/aarch64-linux-gnu
+//go:generate go tool bpf2go -cc clang-19 -no-global-types -output-suffix _test -target bpfel -type mllb_costs cost cost_test.bpf.c -- -Wall -Werror -mcpu=v3 -I/usr/include/x86_64-linux-gnu -I/usr/include/aarch64-linux-gnu

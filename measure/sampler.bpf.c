@@ -312,7 +312,7 @@ static __always_inline int in_ksoftirqd(void)
 	return comm[0] == 'k' && comm[1] == 's' && comm[2] == 'o' && comm[3] == 'f' && comm[4] == 't';
 }
 
-static int on_tick(void *map, __u32 *zero, struct tick *tick)
+static __always_inline void sample(void)
 {
 	struct seen seen = {.shortest = ~0u, .self = ~0u};
 	__u32 at = samples;
@@ -325,6 +325,11 @@ static int on_tick(void *map, __u32 *zero, struct tick *tick)
 	if (slot)
 		*slot = seen.longest < seen.shortest ? 0 : seen.longest - seen.shortest;
 	samples++;
+}
+
+static int on_tick(void *map, __u32 *zero, struct tick *tick)
+{
+	sample();
 	/* 3/4 to 5/4 of the interval: never in step with the balancer's own timers. */
 	bpf_timer_start(&tick->timer, interval * 3 / 4 + bpf_get_prandom_u32() % (interval / 2 + 1), 0);
 	return 0;
