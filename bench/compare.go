@@ -174,9 +174,13 @@ func (c *Cell) mark() string {
 	return " "
 }
 
+// cut is text of so many columns at the most.
 func cut(s string, n int) string {
 	r := []rune(printable(s))
-	return string(r[:min(n, len(r))])
+	if len(r) <= n {
+		return string(r)
+	}
+	return string(r[:n-1]) + "…"
 }
 
 //go:embed compare.gohtml

@@ -18,20 +18,24 @@ import (
 // plotDistribution draws how often each value of a histogram was met, a line an
 // arm. Under a logarithm, what was never met has no place.
 func (r *Report) plotDistribution(w *WorkloadResult, x, y string, logs bool, of func(*ArmResult) []uint64) (*plot.Plot, error) {
+	most := 0
+	for i := range w.Arms {
+		most = max(most, len(of(&w.Arms[i])))
+	}
+	width := 1
+	for _, next := range steps {
+		if most <= maxDots*width {
+			break
+		}
+		width = next
+	}
+	if width > 1 {
+		x += fmt.Sprintf(" (by %d)", width)
+	}
 	p := newPlot(x, y)
 	drawn := 0
 	for i := range w.Arms {
-		h := of(&w.Arms[i])
-		total := uint64(0)
-		for _, n := range h {
-			total += n
-		}
-		var points plotter.XYs
-		for at, n := range h {
-			if n > 0 || !logs && total > 0 {
-				points = append(points, plotter.XY{X: float64(at), Y: 100 * float64(n) / float64(total)})
-			}
-		}
+		points := shares(of(&w.Arms[i]), width, (most+width-1)/width, logs)
 		drawn += len(points)
 		if err := line(p, w.Arms[i].Arm, i, points); err != nil {
 			return nil, err
@@ -51,10 +55,28 @@ func (r *Report) plotDistribution(w *WorkloadResult, x, y string, logs bool, of 
 	return p, nil
 }
 
+// shares are the percentages of so many bins of that width.
+func shares(h []uint64, width, bins int, logs bool) (points plotter.XYs) {
+	sums, total := make([]uint64, bins), uint64(0)
+	for at, n := range h {
+		sums[at/width] += n
+		total += n
+	}
+	for i, n := range sums {
+		if total > 0 && (n > 0 || !logs) {
+			points = append(points, plotter.XY{X: float64(i * width), Y: 100 * float64(n) / float64(total)})
+		}
+	}
+	return points
+}
+
+// steps are round numbers above 1.
+var steps = []int{2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000}
+
 // wholeTicks has at most about ten, at whole numbers: there are no half tasks.
 func wholeTicks(_, most float64) (ticks []plot.Tick) {
 	step := 1
-	for _, next := range []int{2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000} {
+	for _, next := range steps {
 		if most/float64(step) <= 10 {
 			break
 		}
@@ -123,7 +145,7 @@ func (r *Report) plotTimes() (*plot.Plot, error) {
 		var marks timeMarks
 		for i := range r.Workloads {
 			w := &r.Workloads[i]
-			names[i] = w.Name
+			names[i] = cut(w.Name, 18)
 			stock := w.Arms[0].Values[metrics[0].Name]
 			if v := w.Arms[j].Values[metrics[0].Name]; stock.N > 0 && v.N > 0 {
 				marks.add(float64(i)+0.7*(float64(j)+0.5)/float64(arms)-0.35, &v, float64(stock.Median))

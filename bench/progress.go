@@ -233,13 +233,13 @@ func (p *progress) table() []string {
 	for _, w := range c.Workloads {
 		stock := median(p.rows[Slot{Workload: w.Name, Arm: c.Arms[0].Name}].wall)
 		for i, a := range c.Arms {
-			name := w.Name
+			name := cut(w.Name, nameWidth)
 			if i > 0 {
 				name = ""
 			}
 			r := p.rows[Slot{Workload: w.Name, Arm: a.Name}]
 			m := median(r.wall)
-			line := fmt.Sprintf("%-*s  %-*s  %5d %10s %9s %12s", names[0], name, names[1], a.Name, len(r.wall), m, (m / stock).ratio(), r.did(&a))
+			line := fmt.Sprintf("%-*s  %-*s  %5d %10s %9s %12s", names[0], name, names[1], cut(a.Name, nameWidth), len(r.wall), m, (m / stock).ratio(), r.did(&a))
 			if r.failed > 0 {
 				line += fmt.Sprintf("  %d failed", r.failed)
 			}
@@ -256,14 +256,17 @@ func (r *row) did(a *Arm) string {
 	return median(r.moved).String()
 }
 
+// nameWidth is what a table has for a name; cmd:... may be a program.
+const nameWidth = 24
+
 // longest are the widths of the names of workloads and arms.
 func longest(c *Config) [2]int {
 	n := [2]int{len("workload"), len("arm")}
 	for _, w := range c.Workloads {
-		n[0] = max(n[0], len(w.Name))
+		n[0] = max(n[0], len([]rune(cut(w.Name, nameWidth))))
 	}
 	for _, a := range c.Arms {
-		n[1] = max(n[1], len(a.Name))
+		n[1] = max(n[1], len([]rune(cut(a.Name, nameWidth))))
 	}
 	return n
 }

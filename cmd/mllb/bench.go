@@ -35,6 +35,9 @@ type benchCmd struct {
 	StateDir string        `placeholder:"DIR" help:"mllbd's, if not its default."`
 }
 
+// scratch is where workloads keep inputs, in the result directory.
+const scratch = "scratch"
+
 var defaultWorkloads = []string{"fibo", "spin", "wakers", "pipeline"}
 
 // Help documents what flags cannot.
@@ -58,6 +61,7 @@ func (c *benchCmd) Run(ctx context.Context, out output) error {
 		return err
 	}
 	r, err := bench.Run(ctx, cfg, o)
+	_ = os.Remove(filepath.Join(c.Out, scratch)) // if nothing is in it
 	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
 		return &benchInterrupted{c.Out}
 	}
@@ -114,15 +118,15 @@ func (c *benchCmd) workloads(cfg *bench.Config, o *bench.Options) (err error) {
 		names = defaultWorkloads
 	}
 	// Inputs are made once, and stay for the runs that are still to come.
-	scratch, err := filepath.Abs(filepath.Join(c.Out, "scratch"))
+	dir, err := filepath.Abs(filepath.Join(c.Out, scratch))
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(scratch, 0o755); err != nil {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
 	o.Commands, o.Skipped, err = bench.ResolveWorkloads(names, load.Options{
-		Threads: c.Threads, Self: o.Self, Parsec: c.Parsec, Input: c.Input, Scale: c.Scale, Scratch: scratch})
+		Threads: c.Threads, Self: o.Self, Parsec: c.Parsec, Input: c.Input, Scale: c.Scale, Scratch: dir})
 	if err != nil {
 		return usagef("bench: %w", err)
 	}
