@@ -100,10 +100,16 @@ refold() {
 	cat "$patches"/*.patch | sha256sum >"$work/applied"
 }
 
-# build DIRECTORY FRAGMENT...
+# build NAME DIRECTORY FRAGMENT...: a bzImage of that name. Configurations that differ
+# little share a directory, and so most objects.
 build() {
-	out=$1
-	shift
+	image=$work/bzImage-$1 out=$work/$2
+	shift 2
+	sum=$(cat "$work/applied" "$@" | sha256sum)
+	if [ -e "$image" ] && [ "$(cat "$image.of" 2>/dev/null)" = "$sum" ]; then
+		echo "$image"
+		return
+	fi
 	mkdir -p "$out"
 	cd "$work/linux"
 	if [ "$(cat "$@" | sha256sum)" != "$(cat "$out/.fragments" 2>/dev/null)" ]; then
@@ -112,10 +118,12 @@ build() {
 		make -s O="$out" CC="$cc" olddefconfig
 		cat "$@" | sha256sum >"$out/.fragments"
 	fi
-	say "building in $out with $jobs jobs"
+	say "building $image with $jobs jobs"
 	# LOCALVERSION= keeps the git tree out of the version.
 	make -s -j"$jobs" O="$out" CC="$cc" LOCALVERSION= KBUILD_BUILD_TIMESTAMP=@0 KBUILD_BUILD_USER=mllb KBUILD_BUILD_HOST=lab bzImage >&2
-	echo "$out/arch/x86/boot/bzImage"
+	cp "$out/arch/x86/boot/bzImage" "$image"
+	echo "$sum" >"$image.of"
+	echo "$image"
 }
 
 case ${1:-} in
@@ -128,19 +136,19 @@ stock)
 	need
 	source_tree
 	apply
-	build "$work/stock" "$here/config-$series"
+	build stock build "$here/config-$series"
 	;;
 patched)
 	need
 	source_tree
 	apply
-	build "$work/patched" "$here/config-$series" "$here/config-$series-mllb"
+	build patched build "$here/config-$series" "$here/config-$series-mllb"
 	;;
 debug)
 	need
 	source_tree
 	apply
-	build "$work/debug" "$here/config-$series" "$here/config-$series-mllb" "$here/config-$series-debug"
+	build debug build-debug "$here/config-$series" "$here/config-$series-mllb" "$here/config-$series-debug"
 	;;
 patches)
 	source_tree

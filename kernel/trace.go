@@ -113,6 +113,7 @@ var fields = map[string]number{
 var (
 	eventName = []byte(" sched_mllb_decision: ")
 	lost      = regexp.MustCompile(`^CPU:\d+ \[LOST (\d+) EVENTS\]`)
+	written   = regexp.MustCompile(`^# entries-in-buffer/entries-written: (\d+)/(\d+) `)
 )
 
 // ReadTrace calls each with every decision of an ftrace file (trace or
@@ -122,20 +123,11 @@ func ReadTrace(r io.Reader, each func(*Traced) error) (n TraceCounts, err error)
 	for line := 1; s.Scan(); line++ {
 		text := s.Bytes()
 		_, event, ok := bytes.Cut(text, eventName)
-		if m := lost.FindSubmatch(text); !ok && m != nil {
-			count, err := strconv.ParseUint(string(m[1]), 10, 32)
-			if err != nil {
-				return n, fmt.Errorf("line %d: %w", line, err)
-			}
-			n.Lost += count
-		} else if !ok && len(text) > 0 && text[0] != '#' {
-			n.Other++
-		}
 		if !ok {
-			continue
-		}
-		t, err := parseEvent(event)
-		if err == nil {
+			err = n.aside(text)
+		} else if t, perr := parseEvent(event); perr != nil {
+			err = perr
+		} else {
 			n.Decisions++
 			err = each(t)
 		}
@@ -144,6 +136,33 @@ func ReadTrace(r io.Reader, each func(*Traced) error) (n TraceCounts, err error)
 		}
 	}
 	return n, s.Err()
+}
+
+// aside counts a line that is no decision.
+func (n *TraceCounts) aside(text []byte) error {
+	var less uint64
+	m := lost.FindSubmatch(text)
+	if m == nil {
+		if m = written.FindSubmatch(text); m == nil {
+			if len(text) > 0 && text[0] != '#' {
+				n.Other++
+			}
+			return nil
+		}
+		var err error
+		if less, err = strconv.ParseUint(string(m[1]), 10, 32); err != nil {
+			return err
+		}
+	}
+	count, err := strconv.ParseUint(string(m[len(m)-1]), 10, 32)
+	if err != nil {
+		return err
+	}
+	if count < less {
+		return fmt.Errorf("%d events of %d", less, count)
+	}
+	n.Lost += count - less
+	return nil
 }
 
 func parseEvent(event []byte) (*Traced, error) {

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package live
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"runtime"
+	"slices"
+	"testing"
+	"time"
+	"unsafe"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+)
+
+// TestCost counts the instructions of can_migrate_task() and sched_balance_rq() in
+// each mode, on a kernel with the patches or, for comparison, without:
+//
+//	mllb lab test --icount --verbose --kernel PATH --topology 2x2x2 --match TestCost kernel/live
+//
+// There the clock counts instructions, and a turn of one CPU is far longer than a
+// call in which interrupts are off, so that the median of many calls is exact.
+// sched_balance_rq() has interrupts on at times: its figures are rougher.
+func TestCost(t *testing.T) {
+	if os.Getenv("MLLB_LAB") == "" {
+		t.Skip("runs in a guest of mllb lab")
+	}
+	modes := []string{"off", "shadow", "replace", "float"}
+	if _, err := os.Stat(control); errors.Is(err, fs.ErrNotExist) {
+		modes = []string{"stock"}
+	} else {
+		needPatches(t)
+	}
+	own := overhead(t)
+	// env is the second argument of the one, sd the third of the other.
+	flags := &argument{1, []int16{offsetOf(t, "lb_env", "sd"), offsetOf(t, "sched_domain", "flags")}}
+	decide := attachProbe(t, "can_migrate_task", 2, flags)
+	defer decide.close()
+	balance := attachProbe(t, "sched_balance_rq", 5, nil)
+	defer balance.close()
+	startLoad(t, "mixed", runtime.NumCPU()*3/2, 0)
+	for _, mode := range modes {
+		setMode(t, mode)
+		from, passes := decide.seen(), balance.seen()
+		enough := func() bool { return decide.seen() >= from+2000 && balance.seen() >= passes+3000 }
+		for end := time.Now().Add(20 * time.Minute); !enough() && time.Now().Before(end); {
+			time.Sleep(100 * time.Millisecond)
+		}
+		report(t, mode, decide.since(from), balance.since(passes), own)
+	}
+}
+
+// setMode sets mode and arithmetic; "float" replaces.
+func setMode(t *testing.T, mode string) {
+	t.Helper()
+	switch mode {
+	case "stock":
+		return
+	case "float":
+		put(t, "arith", "float")
+		mode = "replace"
+	default:
+		put(t, "arith", "fixed")
+	}
+	put(t, "mode", mode)
+}
+
+// smt is SD_SHARE_CPUCAPACITY, in the SMT domain alone; it may have another
+// number in other kernels than 6.12.
+const smt = 1 << 7
+
+func report(t *testing.T, mode string, decisions, passes []call, own uint64) {
+	t.Helper()
+	groups := []struct {
+		name  string
+		calls []call
+		has   func(call) bool
+	}{
+		{"can_migrate_task, yes, SMT domain", decisions, func(c call) bool { return c.Ret == 1 && c.Flags&smt != 0 }},
+		{"can_migrate_task, yes, wider domain", decisions, func(c call) bool { return c.Ret == 1 && c.Flags&smt == 0 }},
+		{"can_migrate_task, no", decisions, func(c call) bool { return c.Ret == 0 }},
+		{"sched_balance_rq, moved one", passes, func(c call) bool { return c.Ret == 1 }},
+		{"sched_balance_rq, moved none", passes, func(c call) bool { return c.Ret == 0 }},
+	}
+	for _, g := range groups {
+		calls := slices.DeleteFunc(slices.Clone(g.calls), func(c call) bool { return !g.has(c) })
+		if len(calls) == 0 {
+			continue
+		}
+		at := func(q float64) int64 {
+			slices.SortFunc(calls, func(a, b call) int { return int(int64(a.Time) - int64(b.Time)) })
+			return int64(calls[int(q*float64(len(calls)-1))].Time) - int64(own)
+		}
+		t.Logf("%-8s %-36s %5d calls: median %6d (10 %% %d, 25 %% %d, 75 %% %d, 90 %% %d)", mode, g.name, len(calls), at(0.5), at(0.1), at(0.25), at(0.75), at(0.9))
+	}
+}
+
+// overhead is what the probe adds to a call: a function of two arguments that
+// adds them, which a test run of any tracing program calls (net/bpf/test_run.c).
+func overhead(t *testing.T) uint64 {
+	t.Helper()
+	p := attachProbe(t, "bpf_fentry_test2", 2, nil)
+	defer p.close()
+	for range 200 {
+		testRun(t, p.progs[0])
+	}
+	calls := p.since(0)
+	if len(calls) < 100 {
+		t.Fatalf("%d calls of bpf_fentry_test2", len(calls))
+	}
+	slices.SortFunc(calls, func(a, b call) int { return int(int64(a.Time) - int64(b.Time)) })
+	m := calls[len(calls)/2].Time
+	t.Logf("a probe around nothing: %d", m)
+	return m
+}
+
+// testRun has the kernel call the functions that are there to be traced. The
+// library would give every program a context, which tracing programs refuse.
+func testRun(t *testing.T, p *ebpf.Program) {
+	t.Helper()
+	attr := struct {
+		fd uint32
+		_  [76]byte
+	}{fd: uint32(p.FD())}
+	const progTestRun = 10 // BPF_PROG_TEST_RUN (include/uapi/linux/bpf.h)
+	if _, _, errno := unix.Syscall(unix.SYS_BPF, progTestRun, uintptr(unsafe.Pointer(&attr)), unsafe.Sizeof(attr)); errno != 0 {
+		t.Fatalf("test run: %v", errno)
+	}
+}
