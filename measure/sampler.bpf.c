@@ -7,7 +7,7 @@
  *	fork:	 the child of a thread in `tree` joins it, before it first runs
  *	migrate: counted by the level crossed, if the thread is in `tree`
  *	free:	 the thread's sums are added up, and it leaves `tree`
- *	timer:	 every runqueue's length
+ *	timer:	 every runqueue's length (queues.h)
  *
  * The tree is keyed by the address of the task_struct: unlike a thread id it
  * stays when a thread execs, and it is not used again before the task is freed,
@@ -15,15 +15,10 @@
  * while it exits is its own as well. Whoever is not free when the measurement
  * ends (alive, a zombie, or waiting for RCU) is summed up by account().
  */
-#include "sample.h"
-#include "../features/bpf/kernel.h"
-#include <linux/bpf.h>
-#include <bpf/bpf_core_read.h>
-#include <bpf/bpf_helpers.h>
+#include "queues.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-#define PF_KTHREAD 0x00200000
 #define CLOCK_MONOTONIC 1
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
@@ -51,10 +46,6 @@ struct task_struct___sums {
 	unsigned long nivcsw;
 };
 
-struct cfs_rq___6_13 {
-	unsigned int h_nr_delayed; /* 6.13 (76f2f783294d) and 6.12 stable, until 6.14 has h_nr_runnable */
-};
-
 #pragma clang attribute pop
 
 #define SUMS(t) ((struct task_struct___sums *)(t))
@@ -80,21 +71,6 @@ struct {
 	__type(value, struct mllb_sums);
 } sums SEC(".maps");
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1); /* the loader sets the number of possible CPUs */
-	__type(key, __u32);
-	__type(value, struct mllb_place);
-} places SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, SAMPLE_SERIES);
-	__type(key, __u32);
-	__type(value, __u64); /* as large as the map's stride */
-} series SEC(".maps");
-
 struct tick {
 	struct bpf_timer timer;
 };
@@ -106,8 +82,6 @@ struct {
 	__type(value, struct tick);
 } ticks SEC(".maps");
 
-__u64 lengths[SAMPLE_LENGTHS];
-__u64 samples = 0;
 __u32 joined = 0; /* threads that scan() found */
 __u8 has_delay = 0;
 
@@ -252,79 +226,6 @@ int account(void *ctx)
 {
 	bpf_for_each_map_elem(&tree, account_one, 0, 0);
 	return 0;
-}
-
-struct seen {
-	__u32 shortest;
-	__u32 longest;
-	__u32 self; /* the CPU whose queue has the thread that this runs in, or no CPU */
-};
-
-/* Fair threads that run or wait; not those whose dequeue is only delayed. */
-static __always_inline __u32 length(struct rq *rq)
-{
-	struct cfs_rq *q = &rq->cfs;
-	struct cfs_rq___until_6_13 *old = (void *)q;
-	struct cfs_rq___6_13 *delayed = (void *)q;
-	__u32 n;
-
-	if (bpf_core_field_exists(q->h_nr_runnable))
-		return BPF_CORE_READ(q, h_nr_runnable);
-	n = bpf_core_field_exists(q->h_nr_queued) ? BPF_CORE_READ(q, h_nr_queued) : BPF_CORE_READ(old, h_nr_running);
-	if (bpf_core_field_exists(delayed->h_nr_delayed))
-		n -= BPF_CORE_READ(delayed, h_nr_delayed);
-	return n;
-}
-
-static long look(void *map, const __u32 *cpu, struct mllb_place *place, struct seen *seen)
-{
-	struct rq *rq = (void *)place->rq;
-	__u32 n, i;
-
-	if (!rq || !BPF_CORE_READ(rq, online))
-		return 0;
-	n = length(rq);
-	if (*cpu == seen->self && n)
-		n--;
-	i = n < SAMPLE_LENGTHS ? n : SAMPLE_LENGTHS - 1;
-	asm volatile("" : "+r"(i)); /* the compiler knows the bound, 6.1's verifier has to see it */
-	if (i < SAMPLE_LENGTHS)
-		lengths[i]++;
-	if (n < seen->shortest)
-		seen->shortest = n;
-	if (n > seen->longest)
-		seen->longest = n;
-	return 0;
-}
-
-/*
- * Softirqs borrow the thread that they interrupt, which would run anyway; but
- * ksoftirqd runs because of them.
- */
-static __always_inline int in_ksoftirqd(void)
-{
-	struct task_struct *t = (void *)bpf_get_current_task();
-	char comm[16] = {};
-
-	if (!(BPF_CORE_READ(t, flags) & PF_KTHREAD))
-		return 0;
-	bpf_get_current_comm(comm, sizeof(comm));
-	return comm[0] == 'k' && comm[1] == 's' && comm[2] == 'o' && comm[3] == 'f' && comm[4] == 't';
-}
-
-static __always_inline void sample(void)
-{
-	struct seen seen = {.shortest = ~0u, .self = ~0u};
-	__u32 at = samples;
-	__u64 *slot;
-
-	if (in_ksoftirqd())
-		seen.self = bpf_get_smp_processor_id();
-	bpf_for_each_map_elem(&places, look, &seen, 0);
-	slot = bpf_map_lookup_elem(&series, &at);
-	if (slot)
-		*slot = seen.longest < seen.shortest ? 0 : seen.longest - seen.shortest;
-	samples++;
 }
 
 static int on_tick(void *map, __u32 *zero, struct tick *tick)
