@@ -68,11 +68,9 @@ type LatencyTracer struct {
 	start  time.Time
 }
 
-// OpenLatency times the kernel's balancer by fentry and fexit from now on. There
-// is no other way that would not cost more than what is measured: a kprobe and
-// a kretprobe take about as long as can_migrate_task() does. Functions that
-// cannot be timed are named in Latency.Missing; if none can, the error is one
-// of ErrNoLatency.
+// OpenLatency times the kernel's balancer by fentry and fexit from now on.
+// Functions that cannot be timed are named in Latency.Missing; if none can, the
+// error wraps ErrNoLatency and says why.
 func OpenLatency(log *slog.Logger) (*LatencyTracer, error) {
 	t := &LatencyTracer{result: &Latency{}}
 	if err := t.open(); err != nil {
