@@ -42,7 +42,7 @@ func (x *executor) beside(ctx context.Context, l *leash, rec *Record, arm *Arm, 
 	if err != nil {
 		return errors.Join(work, fmt.Errorf("stop %s: %w", arm.program(), err))
 	}
-	b.CPUSeconds = u.User + u.System
+	b.Seconds, b.CPUSeconds = u.Wall, u.User+u.System
 	rec.Beside = b
 	if !b.Stayed {
 		work = errors.Join(work, fmt.Errorf("%s did not stay to the end: exit status %d: %s", arm.program(), u.Status, p.lastWords()))

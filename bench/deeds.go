@@ -128,7 +128,7 @@ func (d *Deeds) with(records []*Record) {
 		if r.Beside.SchedExt != "" {
 			loaded = ", sched_ext " + r.Beside.SchedExt
 		}
-		cpu = append(cpu, r.Beside.CPUSeconds/max(r.Wall, 1e-9))
+		cpu = append(cpu, r.Beside.CPUSeconds/max(r.Beside.Seconds, 1e-9))
 	}
 	d.Known, d.CPU = len(cpu) > 0, median(cpu)
 	d.Text = fmt.Sprintf("it ran beside %d of %d runs%s; what it did is not known", d.Changed, len(cpu), loaded)

@@ -47,6 +47,7 @@ func (k *KernelCounts) asked() uint64 {
 
 // Beside is the program that ran beside the workload.
 type Beside struct {
+	Seconds    float64 `json:"seconds"` // from its start to its end
 	CPUSeconds float64 `json:"cpu_seconds"`
 	Stayed     bool    `json:"stayed"`              // until the workload had ended
 	SchedExt   string  `json:"sched_ext,omitempty"` // the sched_ext scheduler that was loaded meanwhile

@@ -65,7 +65,7 @@ func sampleArm(r *Record, a *Arm, i int) {
 			r.Daemon.Moved, r.Daemon.HeldInPlace = map[string]uint64{"llc": 9}, 8
 		}
 	case With:
-		r.Beside = &Beside{CPUSeconds: 0.1, Stayed: true}
+		r.Beside = &Beside{Seconds: 5, CPUSeconds: 0.1, Stayed: true}
 	case Kernel:
 		r.Kernel = &KernelCounts{Both: [2][2]uint64{{5, 1}, {0, uint64(50 + i%4)}}}
 	}
