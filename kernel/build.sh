@@ -37,43 +37,56 @@ need() {
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
 }
 
-# The source of the newest version that Debian has, or of the one that is here.
-source_tree() {
+# unpack DIRECTORY [FILE...]: the source of the newest version that Debian has, or of the
+# one that is here.
+unpack() {
+	linux=$1
+	shift
 	mkdir -p "$work"
-	[ -e "$work/version" ] && return
-	say "getting linux-source-$series"
-	(cd "$work" && rm -f ./*.deb && apt-get download -qq "linux-source-$series" 2>/dev/null)
-	rm -rf "$work/deb" "$work/linux"
-	dpkg -x "$work"/linux-source-*.deb "$work/deb"
-	mkdir "$work/linux"
+	[ -e "$linux.version" ] && return
+	rm -rf "$work/deb" "$linux"
+	mkdir "$work/deb" "$linux"
+	say "getting linux-source-$series, 147 MB"
+	(cd "$work/deb" && { apt-get download -qq "linux-source-$series" || { apt-get update -qq && apt-get download -qq "linux-source-$series"; }; }) || {
+		say "apt-get cannot download linux-source-$series: is there a network, and Debian's source in sources.list?"
+		exit 1
+	}
 	say "unpacking"
-	tar xf "$work/deb/usr/src/linux-source-$series.tar.xz" -C "$work/linux" --strip-components=1
-	dpkg-deb -f "$work"/linux-source-*.deb Version >"$work/version.new"
-	rm -rf "$work/deb" "$work"/*.deb
-	mv "$work/version.new" "$work/version"
+	for file; do set -- "$@" "linux-source-$series/$file" && shift; done
+	dpkg --fsys-tarfile "$work"/deb/*.deb | tar xO "./usr/src/linux-source-$series.tar.xz" |
+		tar xJ -C "$linux" --strip-components=1 "$@"
+	dpkg-deb -f "$work"/deb/*.deb Version >"$linux.version.new"
+	rm -r "$work/deb"
+	mv "$linux.version.new" "$linux.version"
 }
 
-tree() { git -C "$work/linux" -c user.name=mllb -c user.email=mllb@localhost "$@"; }
+tree() { git -C "$linux" -c user.name=mllb -c user.email=mllb@localhost "$@"; }
 
-# The files that the series changes are under git; everything else needs no history.
+# The files that the series changes and does not itself bring.
+changed() {
+	awk '$1 == "---" { new = $2 == "/dev/null" }
+		/^\+\+\+ b\// { if (new) brought[$2]; else if (!($2 in brought)) print substr($2, 3) }' "$patches"/*.patch | sort -u
+}
+
+# Only those are under git; everything else needs no history.
 apply() {
 	sum=$(cat "$patches"/*.patch | sha256sum)
-	[ "$(cat "$work/applied" 2>/dev/null)" = "$sum" ] && return
-	rm -f "$work/applied"
-	if [ -e "$work/linux/.git" ]; then
+	[ "$(cat "$linux.applied" 2>/dev/null)" = "$sum" ] && return
+	rm -f "$linux.applied"
+	if [ -e "$linux/.git" ]; then
 		tree am --abort 2>/dev/null || true
 		tree checkout -qf stock
 	else
 		tree init -q
 	fi
-	sed -n 's#^--- a/##p' "$patches"/*.patch | sort -u | while read -r file; do
-		[ ! -e "$work/linux/$file" ] || tree add -f "$file"
+	changed | while read -r file; do
+		[ ! -e "$linux/$file" ] || tree add -f "$file"
 	done
-	tree diff --cached --quiet 2>/dev/null || tree commit -qm "linux-source-$series $(cat "$work/version")"
+	tree diff --cached --quiet 2>/dev/null || tree commit -qm "linux-source-$series $(cat "$linux.version")"
 	tree tag -f stock >/dev/null
 	tree checkout -q --detach
 	tree am -q "$patches"/*.patch
-	echo "$sum" >"$work/applied"
+	echo "$sum" >"$linux.applied"
 }
 
 # Where the series has a file of src.
@@ -90,14 +103,14 @@ in_tree() {
 refold() {
 	for file in "$here"/src/*; do
 		path=$(in_tree "$(basename "$file")")
-		cmp -s "$file" "$work/linux/$path" && continue
-		cp "$file" "$work/linux/$path"
+		cmp -s "$file" "$linux/$path" && continue
+		cp "$file" "$linux/$path"
 		tree commit -q --fixup "$(tree log -1 --format=%h stock.. -- "$path")" -- "$path"
 	done
 	GIT_SEQUENCE_EDITOR=true tree rebase -q -i --autosquash stock
 	rm -f "$patches"/*.patch
 	tree format-patch -q --no-signature --zero-commit -N -o "$patches" stock..HEAD
-	cat "$patches"/*.patch | sha256sum >"$work/applied"
+	cat "$patches"/*.patch | sha256sum >"$linux.applied"
 }
 
 # build NAME DIRECTORY FRAGMENT...: a bzImage of that name. Configurations that differ
@@ -105,13 +118,13 @@ refold() {
 build() {
 	image=$work/bzImage-$1 out=$work/$2
 	shift 2
-	sum=$(cat "$work/applied" "$@" | sha256sum)
+	sum=$(cat "$linux.applied" "$@" | sha256sum)
 	if [ -e "$image" ] && [ "$(cat "$image.of" 2>/dev/null)" = "$sum" ]; then
 		echo "$image"
 		return
 	fi
 	mkdir -p "$out"
-	cd "$work/linux"
+	cd "$linux"
 	if [ "$(cat "$@" | sha256sum)" != "$(cat "$out/.fragments" 2>/dev/null)" ]; then
 		make -s O="$out" CC="$cc" tinyconfig
 		scripts/kconfig/merge_config.sh -m -O "$out" "$out/.config" "$@" >/dev/null
@@ -126,33 +139,33 @@ build() {
 	echo "$image"
 }
 
+whole() {
+	need
+	unpack "$work/linux"
+	apply
+}
+
 case ${1:-} in
 check)
-	source_tree
+	# shellcheck disable=SC2046
+	[ -e "$work/linux.version" ] && unpack "$work/linux" || unpack "$work/part" $(changed)
 	apply
-	say "the series applies to linux-source-$series $(cat "$work/version")"
+	say "the series applies to linux-source-$series $(cat "$linux.version")"
 	;;
 stock)
-	need
-	source_tree
-	apply
+	whole
 	build stock build "$here/config-$series"
 	;;
 patched)
-	need
-	source_tree
-	apply
+	whole
 	build patched build "$here/config-$series" "$here/config-$series-mllb"
 	;;
 debug)
-	need
-	source_tree
-	apply
+	whole
 	build debug build-debug "$here/config-$series" "$here/config-$series-mllb" "$here/config-$series-debug"
 	;;
 patches)
-	source_tree
-	apply
+	whole
 	refold
 	;;
 *)

@@ -45,13 +45,16 @@ func TestCost(t *testing.T) {
 	for _, mode := range modes {
 		setMode(t, mode)
 		from, passes := decide.seen(), balance.seen()
-		enough := func() bool { return decide.seen() >= from+2000 && balance.seen() >= passes+3000 }
+		enough := func() bool { return decide.seen() >= from+enoughCalls && balance.seen() >= passes+enoughCalls }
 		for end := time.Now().Add(20 * time.Minute); !enough() && time.Now().Before(end); {
 			time.Sleep(100 * time.Millisecond)
 		}
 		report(t, mode, decide.since(from), balance.since(passes), own)
 	}
 }
+
+// enoughCalls of both functions in each mode.
+const enoughCalls = 2000
 
 // setMode sets mode and arithmetic; "float" replaces.
 func setMode(t *testing.T, mode string) {

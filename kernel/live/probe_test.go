@@ -61,9 +61,11 @@ func attachProbe(t *testing.T, function string, args int, take *argument) *probe
 	}, slot(began, "out"), asm.Instructions{
 		asm.LoadMem(asm.R8, asm.R0, 0, asm.DWord), asm.JEq.Imm(asm.R8, 0, "out"),
 		asm.Sub.Reg(asm.R7, asm.R8), // R7: the time
-		asm.StoreImm(asm.R0, 0, 0, asm.DWord),
+		asm.Mov.Imm(asm.R1, 0), asm.StoreMem(asm.R0, 0, asm.R1, asm.DWord),
 	}, slot(p.count, "out"), asm.Instructions{
-		asm.Mov.Imm(asm.R8, 1), asm.FetchAdd.Mem(asm.R0, asm.R8, asm.DWord, 0),
+		// Two CPUs may meet here: then one call overwrites another, which is no harm.
+		asm.LoadMem(asm.R8, asm.R0, 0, asm.DWord),
+		asm.Mov.Imm(asm.R1, 1), asm.AddAtomic.Mem(asm.R0, asm.R1, asm.DWord, 0),
 		asm.StoreMem(asm.RFP, -4, asm.R8, asm.Word),
 		asm.Mov.Reg(asm.R2, asm.RFP), asm.Add.Imm(asm.R2, -4),
 		asm.LoadMapPtr(asm.R1, p.calls.FD()), asm.FnMapLookupElem.Call(), asm.JEq.Imm(asm.R0, 0, "out"),
