@@ -29,7 +29,7 @@ type Across struct {
 	Cells    []Cell `json:"cells"`
 }
 
-// Cell is the arm's wall time to stock in one report.
+// Cell is the arm's time to stock in one report.
 type Cell struct {
 	Runs    int     `json:"runs"` // 0: this report does not have it
 	Ratio   Num     `json:"ratio"`
@@ -141,7 +141,7 @@ func (c *Comparing) Draw(w io.Writer) error {
 		m := &r.Machine
 		fmt.Fprintf(b, "%s: %s, Linux %s, %s, %s; %d runs, mllb %s\n", r.Name(), printable(m.Host), printable(m.Kernel), printable(m.CPU), m.Topology, r.Runs, printable(r.Version))
 	}
-	fmt.Fprintf(b, "\nwall time to the stock of the same report, 95 %%; * differs from it, p < 0.05 corrected; n did nothing\n%-16s %-16s", "arm", "workload")
+	fmt.Fprintf(b, "\ntime to the stock of the same report, 95 %%; * differs from it, p < 0.05 corrected; n did nothing\n%-16s %-16s", "arm", "workload")
 	for _, r := range c.Reports {
 		fmt.Fprintf(b, "  %-24s", cut(r.Name(), 24))
 	}

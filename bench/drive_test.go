@@ -124,8 +124,8 @@ func TestDriveFailures(t *testing.T) {
 		t.Errorf("%d failed, %d count", r.Failed, r.Runs)
 	}
 	a := r.workload("work0").arm("arm1")
-	if a.Failed != 3 || len(a.Reasons) != 1 || a.verdict("wall") != "no runs to compare" {
-		t.Errorf("%+v: %s", a, a.verdict("wall"))
+	if a.Failed != 3 || len(a.Reasons) != 1 || a.verdict("time") != "no runs to compare" {
+		t.Errorf("%+v: %s", a, a.verdict("time"))
 	}
 }
 

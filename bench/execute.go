@@ -150,16 +150,25 @@ func (x *executor) check(rec *Record, p *process) error {
 	if rec.Status != 0 {
 		return fmt.Errorf("exit status %d: %s", rec.Status, p.lastWords())
 	}
-	check := x.commands[rec.Workload].Check
-	if check == nil {
+	cmd := x.commands[rec.Workload]
+	if cmd.Check == nil && cmd.Score == nil {
 		return nil
 	}
 	out, err := tail(p.stdout, maxStdout)
 	if err != nil {
 		return err
 	}
-	if err := check(out); err != nil {
-		return fmt.Errorf("the work was not done: %w", err)
+	if cmd.Check != nil {
+		if err := cmd.Check(out); err != nil {
+			return fmt.Errorf("the work was not done: %w", err)
+		}
+	}
+	if cmd.Score != nil {
+		score, err := cmd.Score(out)
+		if err != nil {
+			return fmt.Errorf("its figure: %w", err)
+		}
+		rec.Score = &score
 	}
 	return nil
 }

@@ -92,6 +92,7 @@ func TestExecute(t *testing.T) {
 		}
 		return nil
 	}
+	x.commands["work"].Score = func(out []byte) (float64, error) { return float64(len(out)), nil }
 	for n, arm := range []string{"stock", "own"} {
 		rec, err := x.run(t.Context(), slot(arm))
 		if err != nil || rec.Failed != "" {
@@ -99,6 +100,9 @@ func TestExecute(t *testing.T) {
 		}
 		if rec.Wall <= 0 || rec.User <= 0 || rec.MaxRSS < 100<<10 || rec.Orphan != 0 || rec.Slot != slot(arm) || cleaned != n+1 {
 			t.Errorf("%s: %+v, cleaned %d times", arm, rec.Usage, cleaned)
+		}
+		if v, _ := figure(&rec); rec.Score == nil || v != 5 {
+			t.Errorf("%s: figure %v", arm, v)
 		}
 		if v, ok := meanImbalance(rec.Sample); !ok || v != 3 {
 			t.Errorf("%s: imbalance %v", arm, v)

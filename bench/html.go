@@ -23,7 +23,7 @@ var pageTemplate = template.Must(template.New("report").Funcs(template.FuncMap{
 	"value":    func(metric string, a *ArmResult) Measured { return a.Values[metric] },
 	"label":    func(m metric) string { return m.label() },
 	"sign":     func(m Measured) string { return m.sign() },
-	"known":    Num.Known,
+	"title":    func(w Workload) string { return w.title() },
 }).Parse(page))
 
 // HTML writes the report as one page that needs no other file.

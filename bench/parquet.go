@@ -27,6 +27,7 @@ type rawRow struct {
 	User           float64  `parquet:"user_seconds"`
 	System         float64  `parquet:"system_seconds"`
 	MaxRSS         int64    `parquet:"max_rss_bytes"`
+	Score          *float64 `parquet:"score,optional"`
 	By             string   `parquet:"sampled_by,dict"`
 	Tasks          *int64   `parquet:"tasks,optional"`
 	Wait           *float64 `parquet:"run_delay_seconds,optional"`
@@ -56,7 +57,7 @@ type rawRow struct {
 
 func newRawRow(r *Record) rawRow {
 	row := rawRow{Round: int32(r.Round), Warmup: r.Warmup(), Workload: r.Workload, Arm: r.Arm, Started: r.Started.UnixMilli(),
-		Failed: r.Failed, Wall: r.Wall, User: r.User, System: r.System, MaxRSS: r.MaxRSS}
+		Failed: r.Failed, Score: r.Score, Wall: r.Wall, User: r.User, System: r.System, MaxRSS: r.MaxRSS}
 	if s := r.Sample; s != nil {
 		row.sample(s)
 	}

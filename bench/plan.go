@@ -26,6 +26,15 @@ type Workload struct {
 	Name    string   `json:"name"`
 	Argv    []string `json:"argv"`
 	Threads int      `json:"threads,omitempty"`
+	Unit    string   `json:"unit,omitempty"` // of its own figure; "": its wall time is what counts
+}
+
+// title is the name, with what is measured if that is no time in seconds.
+func (w *Workload) title() string {
+	if w.Unit == "" {
+		return w.Name
+	}
+	return w.Name + ", " + w.Unit
 }
 
 // Slot is one run that is due.

@@ -133,10 +133,10 @@ func distribution(h *measure.Histogram) (points plotter.XYs) {
 	return points
 }
 
-// plotTimes draws every run's wall time against stock's median, and each arm's
+// plotTimes draws every run's time against stock's median, and each arm's
 // median with its interval.
 func (r *Report) plotTimes() (*plot.Plot, error) {
-	p := newPlot("", "wall time, stock = 1")
+	p := newPlot("", "time, stock = 1")
 	p.Legend.Top = true
 	names := make([]string, len(r.Workloads))
 	arms := len(r.Config.Arms)

@@ -29,7 +29,7 @@ type progress struct {
 
 // row is one workload under one arm.
 type row struct {
-	wall   []float64
+	times  []float64 // or figures
 	moved  []float64 // threads moved or held, a run
 	failed int
 	gone   bool // given up
@@ -130,7 +130,8 @@ func (p *progress) count(r *Record) {
 	case r.Failed != "":
 		row.failed++
 	case !r.Warmup():
-		row.wall = append(row.wall, r.Wall)
+		time, _ := figure(r)
+		row.times = append(row.times, time)
 		row.moved = append(row.moved, changes(r))
 	}
 }
@@ -158,6 +159,9 @@ func outcome(r *Record) string {
 		return "failed: " + r.Failed
 	}
 	text := Num(r.Wall).String() + " s"
+	if r.Score != nil {
+		text += ", figure " + Num(*r.Score).String()
+	}
 	if d := r.Daemon; d != nil {
 		text += fmt.Sprintf(", moved or held %s", Num(changes(r)))
 	}
@@ -229,17 +233,17 @@ func (p *progress) draw() {
 func (p *progress) table() []string {
 	c := &p.s.Head.Config
 	names := longest(c)
-	lines := []string{fmt.Sprintf("%-*s  %-*s  %5s %10s %9s %12s", names[0], "workload", names[1], "arm", "runs", "median s", "to stock", "moved a run")}
+	lines := []string{fmt.Sprintf("%-*s  %-*s  %5s %10s %9s %12s", names[0], "workload", names[1], "arm", "runs", "median", "to stock", "moved a run")}
 	for _, w := range c.Workloads {
-		stock := median(p.rows[Slot{Workload: w.Name, Arm: c.Arms[0].Name}].wall)
+		stock := median(p.rows[Slot{Workload: w.Name, Arm: c.Arms[0].Name}].times)
 		for i, a := range c.Arms {
-			name := cut(w.Name, nameWidth)
+			name := cut(w.title(), nameWidth)
 			if i > 0 {
 				name = ""
 			}
 			r := p.rows[Slot{Workload: w.Name, Arm: a.Name}]
-			m := median(r.wall)
-			line := fmt.Sprintf("%-*s  %-*s  %5d %10s %9s %12s", names[0], name, names[1], cut(a.Name, nameWidth), len(r.wall), m, (m / stock).ratio(), r.did(&a))
+			m := median(r.times)
+			line := fmt.Sprintf("%-*s  %-*s  %5d %10s %9s %12s", names[0], name, names[1], cut(a.Name, nameWidth), len(r.times), m, (m / stock).ratio(), r.did(&a))
 			if r.failed > 0 {
 				line += fmt.Sprintf("  %d failed", r.failed)
 			}
@@ -263,7 +267,7 @@ const nameWidth = 24
 func longest(c *Config) [2]int {
 	n := [2]int{len("workload"), len("arm")}
 	for _, w := range c.Workloads {
-		n[0] = max(n[0], len([]rune(cut(w.Name, nameWidth))))
+		n[0] = max(n[0], len([]rune(cut(w.title(), nameWidth))))
 	}
 	for _, a := range c.Arms {
 		n[1] = max(n[1], len([]rune(cut(a.Name, nameWidth))))

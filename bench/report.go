@@ -24,7 +24,7 @@ type Report struct {
 	Warmup    int               `json:"warmup_runs"`
 	Torn      bool              `json:"-"`
 	Workloads []WorkloadResult  `json:"results"`
-	Means     []GeoMean         `json:"geometric_means"` // of wall time
+	Means     []GeoMean         `json:"geometric_means"` // of times
 	Latency   []measure.Latency `json:"latency,omitempty"`
 }
 
@@ -43,7 +43,7 @@ type ArmResult struct {
 	Values    map[string]Measured `json:"values"`            // by metric; those not measured are left out
 	Deeds     Deeds               `json:"did"`
 	Levels    map[string]Num      `json:"migrations_by_level,omitempty"` // median a run, by what both CPUs share
-	Steal     Num                 `json:"steal"`                         // share of the machine's CPU time, median
+	Steal     Num                 `json:"steal"`                         // CPU time that the hypervisor took, by wall time: 0.01 is 1 % of a CPU; median
 	Imbalance []uint64            `json:"imbalance"`                     // how many samples had a maximum imbalance of i
 	Lengths   []uint64            `json:"lengths"`                       // how often a queue had i tasks
 }
@@ -259,49 +259,6 @@ func median(values []float64) Num {
 		return undefined
 	}
 	return Num(middle(slices.Sorted(slices.Values(values))))
-}
-
-// notes are what the reader must know of the runs.
-func (r *Report) notes(records []Record) (notes []string) {
-	if n := runsNeeded(alpha / float64(max(1, (len(r.Config.Arms)-1)*len(r.Workloads)))); r.Config.Runs < n {
-		notes = append(notes, fmt.Sprintf("%d runs of each cannot show anything: with %d comparisons, %d are the least", r.Config.Runs,
-			(len(r.Config.Arms)-1)*len(r.Workloads), n))
-	}
-	if due := len(r.Config.Arms) * len(r.Workloads) * r.Config.Runs; r.Runs+r.Failed < due {
-		notes = append(notes, fmt.Sprintf("%d of %d runs are not made yet, or were given up", due-r.Runs-r.Failed, due))
-	}
-	if r.Failed > 0 {
-		notes = append(notes, fmt.Sprintf("%d runs failed, and are left out", r.Failed))
-	}
-	orphans, unsampled := 0, 0
-	missing := make(map[string]int)
-	for i := range records {
-		orphans += min(1, records[i].Orphan)
-		if s := records[i].Sample; s == nil {
-			unsampled++
-		} else {
-			for _, m := range s.Missing {
-				missing[m]++
-			}
-		}
-	}
-	if orphans > 0 {
-		notes = append(notes, fmt.Sprintf("%d runs left processes behind, which were killed", orphans))
-	}
-	if unsampled > 0 && unsampled < len(records) {
-		notes = append(notes, fmt.Sprintf("%d runs were not sampled", unsampled))
-	}
-	for _, m := range sortedKeys(missing) {
-		notes = append(notes, "not measured: "+m)
-	}
-	for _, w := range r.Workloads {
-		for _, a := range w.Arms {
-			if a.Steal > 0.01 {
-				notes = append(notes, fmt.Sprintf("%s under %s: %s of a CPU was stolen by the hypervisor", w.Name, a.Arm, percent(a.Steal)))
-			}
-		}
-	}
-	return notes
 }
 
 func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K {

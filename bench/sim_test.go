@@ -109,7 +109,7 @@ func TestBadIsSeenAndGhostsAreNot(t *testing.T) {
 		}
 		r := newReport(testHead(cfg), records)
 		w := r.workload("thinned")
-		for _, metric := range []string{"wall", "imbalance"} {
+		for _, metric := range []string{"time", "imbalance"} {
 			if c := w.arm("own:never").Values[metric].Against; c.Verdict != More || c.Lo <= 1 {
 				t.Errorf("benchmark %d: own:never, %s: %+v", seed, metric, *c)
 			}
@@ -118,7 +118,7 @@ func TestBadIsSeenAndGhostsAreNot(t *testing.T) {
 				ghosts++
 				t.Logf("benchmark %d: stock against stock, %s: %+v", seed, metric, *c)
 			}
-			if metric == "wall" && !(c.Smallest > 0 && c.Smallest < 0.2) {
+			if metric == "time" && !(c.Smallest > 0 && c.Smallest < 0.2) {
 				t.Errorf("benchmark %d: %v would have shown", seed, c.Smallest)
 			}
 		}

@@ -36,12 +36,12 @@ func (r *Report) drawHead(w io.Writer) {
 
 func (r *Report) drawWall(w io.Writer) {
 	n := longest(&r.Config)
-	fmt.Fprintf(w, "\n%-*s  %-*s %5s %10s %-17s %8s %-14s %7s  %s\n", n[0], "workload", n[1], "arm", "runs", "wall, s", "95 %", "to stock", "95 %", "p Holm", "verdict")
+	fmt.Fprintf(w, "\n%-*s  %-*s %5s %10s %-17s %8s %-14s %7s  %s\n", n[0], "workload", n[1], "arm", "runs", "time, s", "95 %", "to stock", "95 %", "p Holm", "verdict")
 	for _, wl := range r.Workloads {
 		for j := range wl.Arms {
 			a := &wl.Arms[j]
 			v := a.Values[metrics[0].Name]
-			line := fmt.Sprintf("%-*s  %-*s %5d %10s %-17s", n[0], first(j == 0, cut(wl.Name, nameWidth)), n[1], cut(a.Arm, nameWidth), a.Runs, v.Median, interval(v.Lo, v.Hi, Num.String))
+			line := fmt.Sprintf("%-*s  %-*s %5d %10s %-17s", n[0], first(j == 0, cut(wl.title(), nameWidth)), n[1], cut(a.Arm, nameWidth), a.Runs, v.Median, interval(v.Lo, v.Hi, Num.String))
 			if c := v.Against; c != nil {
 				line += fmt.Sprintf(" %8s %-14s %7s  %s", c.Ratio.ratio(), interval(c.Lo, c.Hi, Num.ratio), probability(c.Holm), a.verdict(metrics[0].Name))
 			} else if j > 0 {
@@ -97,7 +97,7 @@ func (a *ArmResult) direction(metric string) string {
 }
 
 func (r *Report) drawMeans(w io.Writer) {
-	fmt.Fprintf(w, "\nwall time to stock, geometric mean over the workloads, 95 %%\n")
+	fmt.Fprintf(w, "\ntime to stock, geometric mean over the workloads, 95 %%\n")
 	n := longest(&r.Config)
 	for _, g := range r.Means {
 		fmt.Fprintf(w, "  %-*s %8s %-14s of %d\n", n[1], cut(g.Arm, nameWidth), g.Ratio.ratio(), interval(g.Lo, g.Hi, Num.ratio), g.Workloads)
@@ -111,7 +111,7 @@ func (r *Report) drawDeeds(w io.Writer) {
 		shown := false
 		for _, a := range wl.Arms {
 			if d := &a.Deeds; d.Known {
-				fmt.Fprintf(w, "  %-*s  %-*s %9s  %s\n", n[0], first(!shown, cut(wl.Name, nameWidth)), n[1], cut(a.Arm, nameWidth), percent(d.CPU), d.Text)
+				fmt.Fprintf(w, "  %-*s  %-*s %9s  %s\n", n[0], first(!shown, cut(wl.title(), nameWidth)), n[1], cut(a.Arm, nameWidth), percent(d.CPU), d.Text)
 				shown = true
 			}
 		}
@@ -138,7 +138,7 @@ func (r *Report) drawOthers(w io.Writer) {
 	fmt.Fprintln(w)
 	for _, wl := range r.Workloads {
 		for j, a := range wl.Arms {
-			fmt.Fprintf(w, "%-*s  %-*s", n[0], first(j == 0, cut(wl.Name, nameWidth)), n[1], cut(a.Arm, nameWidth))
+			fmt.Fprintf(w, "%-*s  %-*s", n[0], first(j == 0, cut(wl.title(), nameWidth)), n[1], cut(a.Arm, nameWidth))
 			for _, m := range shown {
 				text, sign := "-", " "
 				if v, ok := a.Values[m.Name]; ok {

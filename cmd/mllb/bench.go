@@ -137,7 +137,7 @@ func (c *benchCmd) workloads(cfg *bench.Config, o *bench.Options) (err error) {
 				argv[i] = "mllb"
 			}
 		}
-		cfg.Workloads = append(cfg.Workloads, bench.Workload{Name: w.Name, Argv: argv, Threads: w.Threads})
+		cfg.Workloads = append(cfg.Workloads, bench.Workload{Name: w.Name, Argv: argv, Threads: w.Threads, Unit: w.Unit})
 	}
 	return nil
 }
