@@ -172,7 +172,7 @@ func TestProgressTerminal(t *testing.T) {
 			}
 		}
 	}
-	if !strings.Contains(out.String(), "more lines") || !strings.Contains(out.String(), "40 of 40 runs") {
+	if !strings.Contains(out.String(), "more lines") || !strings.Contains(out.String(), "39 of 40 runs") {
 		t.Error(out.String())
 	}
 }

@@ -93,11 +93,12 @@ func (p *progress) add(r *Record) {
 	p.at++
 	p.count(r)
 	p.took(r, p.now().Sub(p.since))
-	if p.size != nil {
-		p.draw()
-		return
+	switch {
+	case p.size == nil:
+		fmt.Fprintf(p.out, "mllb bench: %s: %s; %s\n", r.Slot, outcome(r), p.left())
+	case r.Failed != "":
+		p.say("%s: %s", r.Slot, printable(outcome(r)))
 	}
-	fmt.Fprintf(p.out, "mllb bench: %s: %s; %s\n", r.Slot, outcome(r), p.left())
 }
 
 // giveUp leaves out a run of what has only failed so far.
