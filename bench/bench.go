@@ -112,11 +112,12 @@ func (x *executor) open() (err error) {
 		return err
 	}
 	if x.kernel.present() {
-		if x.before, err = x.kernel.mode(); err != nil {
-			return err
-		}
+		x.before, err = x.kernel.mode()
 	}
-	if err := x.probe(); err != nil {
+	if err == nil {
+		err = x.probe()
+	}
+	if err != nil {
 		return errors.Join(err, x.close())
 	}
 	x.sampler = openSampler(x.Out)

@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -88,6 +89,11 @@ func (s *store) open(head Head) (err error) {
 		}
 		s.Head = *old
 		s.Head.Config.Runs = head.Config.Runs
+		for _, n := range head.Notes {
+			if later := "when it went on: " + n; !slices.Contains(old.Notes, n) && !slices.Contains(old.Notes, later) {
+				s.Head.Notes = append(s.Head.Notes, later)
+			}
+		}
 	}
 	if err := writeJSON(filepath.Join(s.dir, headFile), s.Head); err != nil {
 		return err

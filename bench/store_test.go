@@ -44,6 +44,15 @@ func TestStoreGoesOn(t *testing.T) {
 	}
 	s.close()
 	c.Runs = 5
+	busy := testHead(c)
+	busy.Notes = []string{"others are at work here"}
+	for range 2 {
+		s, err := openStore(dir, busy)
+		if err != nil || len(s.Head.Notes) != 1 || s.Head.Notes[0] != "when it went on: others are at work here" {
+			t.Fatalf("%v, %+v", err, s)
+		}
+		s.close()
+	}
 	s = open(t, dir, c)
 	if len(s.Records) != 2 || s.Records[1].Slot != slots[1] || s.Head.Config.Runs != 5 || s.Torn {
 		t.Errorf("%+v", s)
