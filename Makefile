@@ -42,6 +42,9 @@ test-lab: build need-qemu ## Run the tests that need a kernel in guests of Debia
 kernel: ## Build Linux 6.12 with the patch series from Debian's source package: long, resumable
 	sh kernel/build.sh patched
 
+test-kernel: build need-qemu ## Build stock, patched and debug kernels, and prove docs/KERNEL.md in guests: hours, resumable
+	sh kernel/test.sh $(STEPS)
+
 lint: need-go ## gofmt, go vet, staticcheck
 	@test -z "$$(gofmt -l .)" || { echo "gofmt would change:"; gofmt -l .; exit 1; }
 	$(GO) vet ./...
@@ -60,7 +63,7 @@ clean: ## Remove what the build made
 	rm -rf $(BIN)
 
 help: ## Print this
-	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 need-qemu:
 	@command -v qemu-system-x86_64 >/dev/null && command -v busybox >/dev/null || { \
@@ -76,4 +79,4 @@ need-clang:
 	  echo "clang-19 is missing; installing Debian's clang-19, llvm-19 and libbpf-dev" >&2; \
 	  $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq --no-install-recommends clang-19 llvm-19 libbpf-dev; }
 
-.PHONY: kernel run build data reproduce test test-lab lint generate model bench clean help need-go need-clang need-qemu
+.PHONY: kernel test-kernel run build data reproduce test test-lab lint generate model bench clean help need-go need-clang need-qemu

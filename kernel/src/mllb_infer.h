@@ -131,7 +131,7 @@ static __always_inline s64 mllb_sum_pairs(const struct mllb_pairs *p, const stru
 	u64 z = v->ratio[MLLB_DELTA_FAULTS];
 	const u64 *low = mllb_row(p->low, v->bits % MLLB_ROWS * MLLB_ROWS);
 	const u64 *high = mllb_row(p->high, v->bits & ((MLLB_ROWS - 1) * MLLB_ROWS));
-	u64 word[MLLB_PAIRS], row[MLLB_PAIRS];
+	u64 word[MLLB_PAIRS], row[MLLB_PAIRS] __uninitialized;
 	const u64 *len = row;
 
 	if (likely(!((src | dst) & ~((MLLB_LENS - 1) * MLLB_ONE))))

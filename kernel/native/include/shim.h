@@ -32,6 +32,7 @@ typedef u32 __le32;
 #undef __always_inline
 #define __always_inline inline __attribute__((__always_inline__))
 #define __aligned(n) __attribute__((__aligned__(n)))
+#define __uninitialized
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
