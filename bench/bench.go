@@ -141,11 +141,11 @@ func openSampler(out io.Writer) sampler {
 
 // cleanUp ends what an earlier benchmark left that was killed.
 func (x *executor) cleanUp() error {
-	path := filepath.Join(x.dir, runningFile)
-	var l leash
-	if err := readJSON(path, &l); errors.Is(err, fs.ErrNotExist) {
+	l, err := x.leftover()
+	if errors.Is(err, fs.ErrNotExist) {
 		return x.restore()
-	} else if err != nil {
+	}
+	if err != nil {
 		return err
 	}
 	if err := l.kill(); err != nil {
@@ -156,7 +156,12 @@ func (x *executor) cleanUp() error {
 			return err
 		}
 	}
-	return errors.Join(x.restore(), os.Remove(path))
+	return errors.Join(x.restore(), os.Remove(filepath.Join(x.dir, runningFile)))
+}
+
+func (x *executor) leftover() (l leash, err error) {
+	err = readJSON(filepath.Join(x.dir, runningFile), &l)
+	return l, err
 }
 
 // probe starts mllbd for a moment as each arm has it: what is wrong with its flags
@@ -187,7 +192,11 @@ func (x *executor) close() (err error) {
 		err = c.Close()
 	}
 	if x.before != "" {
-		err = errors.Join(err, x.kernel.set(x.before))
+		if set := x.kernel.set(x.before); set != nil {
+			err = errors.Join(err, fmt.Errorf("switch the kernel's network back: %w", set))
+		} else if l, read := x.leftover(); read == nil && l.Token == "" {
+			err = errors.Join(err, os.Remove(filepath.Join(x.dir, runningFile)))
+		}
 	}
 	return errors.Join(err, os.RemoveAll(x.scratch))
 }

@@ -4,6 +4,7 @@ package bench
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"mllb/bench/daemon"
@@ -75,6 +76,9 @@ func (d *Deeds) daemon(arm *Arm, records []*Record) {
 	}
 	d.Text = fmt.Sprintf("asked %s, approved %s, moved %s%s, held in place %s; something was changed in %d of %d runs",
 		d.Asked, d.Approved, d.Moved, byLevel(d.Moves), d.Held, d.Changed, len(asked))
+	if slices.Max(asked) == 0 {
+		d.Text += "; the policy was never asked"
+	}
 	if arm.Mode == "observe" {
 		d.Text = fmt.Sprintf("it only observes; asked %s, approved %s", d.Asked, d.Approved)
 	}

@@ -63,7 +63,7 @@ func (x *executor) run(ctx context.Context, s Slot) (rec Record, err error) {
 	if err := errors.Join(l.kill(), x.heal(&rec)); err != nil {
 		return rec, err // running.json stays: the next benchmark tries again
 	}
-	if err := os.Remove(running); err != nil {
+	if err := x.idle(); err != nil {
 		return rec, err
 	}
 	if ctx.Err() != nil {
@@ -74,6 +74,16 @@ func (x *executor) run(ctx context.Context, s Slot) (rec Record, err error) {
 		return rec, x.keepOutput(s)
 	}
 	return rec, nil
+}
+
+// idle writes down what is to be undone if the benchmark is killed between two runs:
+// nothing, but for the mode of the kernel's network.
+func (x *executor) idle() error {
+	running := filepath.Join(x.dir, runningFile)
+	if x.before != "" {
+		return writeJSON(running, leash{KernelMode: x.before})
+	}
+	return os.Remove(running)
 }
 
 // measured makes the run with what belongs to its arm around it.

@@ -3,6 +3,7 @@
 package bench
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -67,11 +68,18 @@ func TestKernelArms(t *testing.T) {
 			t.Errorf("%s ran with the kernel's mode %q, %v", arm, got, err)
 		}
 	}
-	if err := x.close(); err != nil {
-		t.Fatal(err)
-	}
-	if got, err := os.ReadFile(mode); err != nil || string(got) != "shadow" {
-		t.Errorf("afterwards the mode is %q, %v", got, err)
+	// Killed between two runs: the next benchmark switches back, as the end does.
+	running := filepath.Join(x.dir, runningFile)
+	for name, undo := range map[string]func() error{"clean up": x.cleanUp, "close": x.close} {
+		if err := errors.Join(x.idle(), x.kernel.set("replace"), undo()); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if got, err := os.ReadFile(mode); err != nil || string(got) != "shadow" {
+			t.Errorf("%s: the mode is %q, %v", name, got, err)
+		}
+		if _, err := os.Stat(running); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s: running.json is left: %v", name, err)
+		}
 	}
 	if err := os.WriteFile(mode, []byte("off replace shadow"), 0o644); err != nil {
 		t.Fatal(err)

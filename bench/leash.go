@@ -22,7 +22,7 @@ import (
 // written to running.json while the run is under way, so that even after a SIGKILL
 // of everybody the next benchmark can clean up.
 type leash struct {
-	Token  string `json:"token"`
+	Token  string `json:"token,omitempty"`
 	Cgroup string `json:"cgroup,omitempty"`
 	// KernelMode is what /sys/kernel/debug/sched/mllb/mode was before the benchmark.
 	KernelMode string `json:"kernel_mode,omitempty"`
@@ -88,6 +88,9 @@ func ownCgroup() string {
 
 // kill ends all of it at once, and the cgroup with it.
 func (l *leash) kill() error {
+	if l.Token == "" {
+		return nil
+	}
 	deadline := time.Now().Add(10 * time.Second)
 	for {
 		if l.Cgroup != "" {
