@@ -108,7 +108,7 @@ func (x *executor) open() (err error) {
 		return err
 	}
 	// The path of a socket is 108 bytes at the most (unix(7)).
-	if x.scratch, err = os.MkdirTemp("", "mllb-bench-"); err != nil {
+	if x.scratch, err = os.MkdirTemp("", scratchPrefix); err != nil {
 		return err
 	}
 	if x.kernel.present() {
@@ -156,7 +156,7 @@ func (x *executor) cleanUp() error {
 			return err
 		}
 	}
-	return errors.Join(x.restore(), os.Remove(filepath.Join(x.dir, runningFile)))
+	return errors.Join(x.restore(), l.removeScratch(), os.Remove(filepath.Join(x.dir, runningFile)))
 }
 
 func (x *executor) leftover() (l leash, err error) {

@@ -105,6 +105,18 @@ func TestCleanUp(t *testing.T) {
 	if got := l.members(); len(got) < 4 { // the launcher, too
 		t.Errorf("the leash finds %v of %v", got, all)
 	}
+	other := t.TempDir() // a file that lies: not below the directory of temporary files, not by its name
+	l.Scratch = other
+	if err := l.removeScratch(); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(other); err != nil {
+		t.Error(err)
+	}
+	l.Scratch, err = os.MkdirTemp("", scratchPrefix)
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := writeJSON(filepath.Join(x.dir, runningFile), l); err != nil {
 		t.Fatal(err)
 	}
@@ -112,6 +124,9 @@ func TestCleanUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	ended(t, append(all, p.pid))
+	if _, err := os.Stat(l.Scratch); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the scratch directory is left: %v", err)
+	}
 	if _, err := os.Stat(filepath.Join(x.dir, runningFile)); !errors.Is(err, os.ErrNotExist) || x.restores() != 1 {
 		t.Errorf("%v, %d restores", err, x.restores())
 	}

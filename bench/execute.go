@@ -52,7 +52,7 @@ const maxStdout = 64 << 20
 // as it was.
 func (x *executor) run(ctx context.Context, s Slot) (rec Record, err error) {
 	l := newLeash()
-	l.KernelMode = x.before
+	l.KernelMode, l.Scratch = x.before, x.scratch
 	l.makeCgroup()
 	running := filepath.Join(x.dir, runningFile)
 	if err := writeJSON(running, l); err != nil {
@@ -81,7 +81,7 @@ func (x *executor) run(ctx context.Context, s Slot) (rec Record, err error) {
 func (x *executor) idle() error {
 	running := filepath.Join(x.dir, runningFile)
 	if x.before != "" {
-		return writeJSON(running, leash{KernelMode: x.before})
+		return writeJSON(running, leash{KernelMode: x.before, Scratch: x.scratch})
 	}
 	return os.Remove(running)
 }

@@ -24,6 +24,8 @@ import (
 type leash struct {
 	Token  string `json:"token,omitempty"`
 	Cgroup string `json:"cgroup,omitempty"`
+	// Scratch is the directory of the benchmark's short-lived files.
+	Scratch string `json:"scratch,omitempty"`
 	// KernelMode is what /sys/kernel/debug/sched/mllb/mode was before the benchmark.
 	KernelMode string `json:"kernel_mode,omitempty"`
 }
@@ -109,6 +111,16 @@ func (l *leash) kill() error {
 		time.Sleep(20 * time.Millisecond)
 	}
 }
+
+// removeScratch removes what is surely a benchmark's.
+func (l *leash) removeScratch() error {
+	if dir, name := filepath.Split(l.Scratch); filepath.Clean(dir) != filepath.Clean(os.TempDir()) || !strings.HasPrefix(name, scratchPrefix) {
+		return nil
+	}
+	return os.RemoveAll(l.Scratch)
+}
+
+const scratchPrefix = "mllb-bench-"
 
 func (l *leash) removeCgroup() error {
 	if l.Cgroup == "" {

@@ -179,7 +179,7 @@ func startBenchmark(t *testing.T, dir string) (*exec.Cmd, []int) {
 		fmt.Sprintf("%d %d 600 1", 2*runtime.NumCPU(), runtime.NumCPU())
 	b := exec.Command("benchmark", dir, "stock,own", "1000", "sh", "-c", script)
 	var out bytes.Buffer
-	b.Stderr = &out
+	b.Stderr, b.Env = &out, append(os.Environ(), "TMPDIR="+dir)
 	if err := b.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -211,7 +211,7 @@ func alive(pids []int) (left []int) {
 // nothingLeft: no cgroup, nothing under way, nothing for `mllbd restore` to do.
 func nothingLeft(t *testing.T, dir string) {
 	t.Helper()
-	for _, glob := range []string{"/sys/fs/cgroup/mllb-bench-*", "/sys/fs/cgroup/*/mllb-bench-*", filepath.Join(dir, "results", "running.json")} {
+	for _, glob := range []string{"/sys/fs/cgroup/mllb-bench-*", "/sys/fs/cgroup/*/mllb-bench-*", dir + "/mllb-bench-*", filepath.Join(dir, "results", "running.json")} {
 		if left, err := filepath.Glob(glob); err != nil || len(left) > 0 {
 			t.Errorf("%v are left, %v", left, err)
 		}
