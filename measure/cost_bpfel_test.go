@@ -37,6 +37,7 @@ const (
 	costProgEmpty      = "empty"
 	costProgEnd        = "end"
 	costProgNothing    = "nothing"
+	costProgOnExit     = "on_exit"
 	costProgOnFork     = "on_fork"
 	costProgOnFree     = "on_free"
 	costProgOnMigrate  = "on_migrate"
@@ -102,6 +103,7 @@ type costProgramSpecs struct {
 	Empty      *ebpf.ProgramSpec `ebpf:"empty"`
 	End        *ebpf.ProgramSpec `ebpf:"end"`
 	Nothing    *ebpf.ProgramSpec `ebpf:"nothing"`
+	OnExit     *ebpf.ProgramSpec `ebpf:"on_exit"`
 	OnFork     *ebpf.ProgramSpec `ebpf:"on_fork"`
 	OnFree     *ebpf.ProgramSpec `ebpf:"on_free"`
 	OnMigrate  *ebpf.ProgramSpec `ebpf:"on_migrate"`
@@ -200,6 +202,7 @@ type costPrograms struct {
 	Empty      *ebpf.Program `ebpf:"empty"`
 	End        *ebpf.Program `ebpf:"end"`
 	Nothing    *ebpf.Program `ebpf:"nothing"`
+	OnExit     *ebpf.Program `ebpf:"on_exit"`
 	OnFork     *ebpf.Program `ebpf:"on_fork"`
 	OnFree     *ebpf.Program `ebpf:"on_free"`
 	OnMigrate  *ebpf.Program `ebpf:"on_migrate"`
@@ -217,6 +220,7 @@ func (p *costPrograms) Close() error {
 		p.Empty,
 		p.End,
 		p.Nothing,
+		p.OnExit,
 		p.OnFork,
 		p.OnFree,
 		p.OnMigrate,

@@ -21,7 +21,7 @@ struct mllb_costs {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 3);
+	__uint(max_entries, 4);
 	__type(key, __u32);
 	__type(value, struct mllb_costs);
 } costs SEC(".maps");

@@ -15,7 +15,17 @@ import (
 )
 
 // jobs are what the test binary does as a workload, with two numbers.
-var jobs = map[string]func(a, b int) error{"tree": growTree, "hop": hop, "burn": burnThreads, "spin": spin, "nap": nap, "cost": costs}
+var jobs = map[string]func(a, b int) error{"tree": growTree, "hop": hop, "burn": burnThreads, "spin": spin, "nap": nap, "cost": costs, "storm": storm}
+
+// storm starts and ends n threads, so many times.
+func storm(n, times int) error {
+	for range times {
+		if err := burnThreads(n, 0); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // costs forks, ends and migrates threads.
 func costs(a, b int) error {

@@ -11,7 +11,7 @@
 #include <linux/types.h>
 
 /* Raised with every change below; the loader refuses an object that differs. */
-#define SAMPLE_VERSION 1
+#define SAMPLE_VERSION 2
 
 /* topology.NumLevels: what the CPUs before and after a migration still share. */
 #define SAMPLE_SMT 0
@@ -34,12 +34,8 @@ struct mllb_place {
 	__u16 known;
 };
 
-/* What was counted on one CPU. */
-struct mllb_sums {
-	__u64 tasks;	   /* threads that joined the tree */
-	__u64 lost;	   /* forks that did not fit into the map */
-	__u64 migrations[SAMPLE_LEVELS];
-	/* of threads that are gone, and after account() of all */
+/* What a thread used, or many together. */
+struct mllb_use {
 	__u64 runtime;	   /* se.sum_exec_runtime, ns */
 	__u64 utime;	   /* ns */
 	__u64 stime;	   /* ns */
@@ -49,7 +45,22 @@ struct mllb_sums {
 	__u64 moves;	   /* se.nr_migrations */
 };
 
+/* A thread of the tree. */
+struct mllb_member {
+	__u64 start;		 /* start_boottime: which thread it is, of those at one address */
+	struct mllb_use counted; /* what is in the sums already, or was before the measurement */
+};
+
+/* What was counted on one CPU. */
+struct mllb_sums {
+	__u64 tasks; /* threads that joined the tree */
+	__u64 lost;  /* forks that did not fit into the map */
+	__u64 migrations[SAMPLE_LEVELS];
+	struct mllb_use use; /* of threads that ended; after account() of all */
+};
+
 _Static_assert(sizeof(struct mllb_place) == 16, "mllb_place");
+_Static_assert(sizeof(struct mllb_member) == 64, "mllb_member");
 _Static_assert(sizeof(struct mllb_sums) == 104, "mllb_sums");
 
 #endif

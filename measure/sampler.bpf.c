@@ -6,49 +6,25 @@
  *
  *	fork:	 the child of a thread in `tree` joins it, before it first runs
  *	migrate: counted by the level crossed, if the thread is in `tree`
- *	free:	 the thread's sums are added up, and it leaves `tree`
+ *	exit:	 what the thread used is added up
+ *	free:	 and what it used while it exited; it leaves `tree`
  *	timer:	 every runqueue's length (queues.h)
  *
- * The tree is keyed by the address of the task_struct: unlike a thread id it
- * stays when a thread execs, and it is not used again before the task is freed,
- * which is when it leaves. Then, not at its exit, because what a thread uses
- * while it exits is its own as well. Whoever is not free when the measurement
- * ends (alive, a zombie, or waiting for RCU) is summed up by account().
+ * The tree is keyed by the address of the task_struct, which unlike a thread id
+ * stays when a thread execs, and is not used again before the task is freed. At
+ * its exit a thread has memory to give back still; and sched_process_free alone
+ * will not do: on one 6.18 it did not fire for some threads, 0.1 to 9 % of those
+ * of a storm of them now and then. Such leave the tree when their address is
+ * used again. Whoever is in it when the measurement ends (alive, a zombie, waiting
+ * for RCU) is added up by account(). What stands at an address is the thread
+ * that joined if it started when that did.
  */
 #include "queues.h"
+#include "use.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 #define CLOCK_MONOTONIC 1
-
-#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
-
-struct thread_info {
-	__u32 cpu; /* the CPU it is on or was on last: task_cpu() */
-};
-
-struct sched_info {
-	unsigned long long run_delay; /* CONFIG_SCHED_INFO */
-};
-
-struct sched_entity___sums {
-	__u64 nr_migrations;
-};
-
-struct task_struct___sums {
-	struct thread_info thread_info; /* CONFIG_THREAD_INFO_IN_TASK */
-	struct sched_entity___sums se;
-	struct task_struct *group_leader;
-	struct sched_info sched_info;
-	__u64 utime;
-	__u64 stime;
-	unsigned long nvcsw;
-	unsigned long nivcsw;
-};
-
-#pragma clang attribute pop
-
-#define SUMS(t) ((struct task_struct___sums *)(t))
 
 const volatile __u32 version = SAMPLE_VERSION; /* set here, read by the loader */
 
@@ -56,20 +32,12 @@ const volatile __u32 version = SAMPLE_VERSION; /* set here, read by the loader *
 __s32 root = 0;
 __u64 interval = 0; /* mean time between samples, ns */
 
-/* Threads of the tree; the value is 1 once the thread is summed up. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1); /* the loader sets what the kernel allows */
 	__type(key, __u64);
-	__type(value, __u32);
+	__type(value, struct mllb_member);
 } tree SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct mllb_sums);
-} sums SEC(".maps");
 
 struct tick {
 	struct bpf_timer timer;
@@ -85,42 +53,17 @@ struct {
 __u32 joined = 0; /* threads that scan() found */
 __u8 has_delay = 0;
 
-static __always_inline struct mllb_sums *here(void)
+/* A thread that was here and used something before is not counted for that. */
+static __always_inline int join(struct task_struct *t, int born)
 {
-	__u32 zero = 0;
-
-	return bpf_map_lookup_elem(&sums, &zero);
-}
-
-/* Atomic, for account() may be interrupted by on_free() on its CPU. */
-#define ADD(field, n) __sync_fetch_and_add(&s->field, sign * (n))
-/* Typed pointers are read as they are; one that was a number, by a helper. */
-#define GET(field) (typed ? t->field : BPF_CORE_READ(t, field))
-#define GETSUM(field) (typed ? SUMS(t)->field : BPF_CORE_READ(SUMS(t), field))
-
-static __always_inline void add(struct task_struct *t, int typed, __s64 sign)
-{
-	struct mllb_sums *s = here();
-
-	if (!s)
-		return;
-	ADD(runtime, GET(se.sum_exec_runtime));
-	ADD(utime, GETSUM(utime));
-	ADD(stime, GETSUM(stime));
-	ADD(voluntary, GETSUM(nvcsw));
-	ADD(involuntary, GETSUM(nivcsw));
-	ADD(moves, GETSUM(se.nr_migrations));
-	if (bpf_core_field_exists(SUMS(t)->sched_info.run_delay))
-		ADD(delay, GETSUM(sched_info.run_delay));
-}
-
-static __always_inline int join(struct task_struct *t)
-{
+	struct mllb_member m = {.start = t->start_boottime};
 	struct mllb_sums *s = here();
 	__u64 key = (__u64)t;
-	__u32 no = 0;
-	long err = bpf_map_update_elem(&tree, &key, &no, BPF_NOEXIST);
+	long err;
 
+	if (!born)
+		read_use(&m.counted, t, 1);
+	err = bpf_map_update_elem(&tree, &key, &m, BPF_ANY);
 	if (s && err)
 		__sync_fetch_and_add(&s->lost, 1);
 	else if (s)
@@ -131,10 +74,24 @@ static __always_inline int join(struct task_struct *t)
 SEC("tp_btf/sched_process_fork")
 int on_fork(__u64 *ctx)
 {
-	__u64 parent = ctx[0];
+	__u64 parent = ctx[0], child = ctx[1];
 
 	if (bpf_map_lookup_elem(&tree, &parent))
-		join((void *)ctx[1]);
+		join((void *)ctx[1], 1);
+	else if (bpf_map_lookup_elem(&tree, &child))
+		bpf_map_delete_elem(&tree, &child); /* of one whose end was not seen */
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exit")
+int on_exit(__u64 *ctx)
+{
+	struct task_struct *t = (void *)ctx[0];
+	__u64 key = (__u64)t;
+	struct mllb_member *m = bpf_map_lookup_elem(&tree, &key);
+
+	if (m)
+		count(m, t, 1);
 	return 0;
 }
 
@@ -143,12 +100,11 @@ int on_free(__u64 *ctx)
 {
 	struct task_struct *t = (void *)ctx[0];
 	__u64 key = (__u64)t;
-	__u32 *summed = bpf_map_lookup_elem(&tree, &key);
+	struct mllb_member *m = bpf_map_lookup_elem(&tree, &key);
 
-	if (!summed)
+	if (!m)
 		return 0;
-	if (!__sync_val_compare_and_swap(summed, 0, 1))
-		add(t, 1, 1);
+	count(m, t, 1);
 	bpf_map_delete_elem(&tree, &key);
 	return 0;
 }
@@ -181,7 +137,7 @@ int on_migrate(__u64 *ctx)
 
 /*
  * Finds the runqueues (see ../features/bpf/threads.bpf.c) and those of the tree
- * that are there already. What they used before is taken off the sums.
+ * that are there already.
  */
 SEC("iter/task")
 int scan(struct bpf_iter__task *ctx)
@@ -206,21 +162,18 @@ int scan(struct bpf_iter__task *ctx)
 	leader = (__u64)SUMS(t)->group_leader;
 	if (t->tgid != root && !bpf_map_lookup_elem(&tree, &parent) && !bpf_map_lookup_elem(&tree, &leader))
 		return 0;
-	if (!join(t)) {
-		add(t, 1, -1);
+	if (!join(t, 0))
 		joined++;
-	}
 	return 0;
 }
 
-static long account_one(void *map, const __u64 *key, __u32 *summed, void *ctx)
+static long account_one(void *map, const __u64 *key, struct mllb_member *m, void *ctx)
 {
-	if (!__sync_val_compare_and_swap(summed, 0, 1))
-		add((void *)*key, 0, 1);
+	count(m, (void *)*key, 0);
 	return 0;
 }
 
-/* Run once, when the measurement ends. */
+/* Run once, when the measurement ends and the programs above are off. */
 SEC("syscall")
 int account(void *ctx)
 {
@@ -246,7 +199,7 @@ int begin(void *ctx)
 		return -1;
 	bpf_timer_init(&tick->timer, &ticks, CLOCK_MONOTONIC); /* again: says that it is */
 	bpf_timer_set_callback(&tick->timer, on_tick);
-	return bpf_timer_start(&tick->timer, interval, 0);
+	return bpf_timer_start(&tick->timer, bpf_get_prandom_u32() % interval, 0); /* a short run may have one, too */
 }
 
 /* Waits for a callback under way, which may start the timer again: then it is 1. */

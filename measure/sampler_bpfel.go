@@ -13,6 +13,21 @@ import (
 	"github.com/cilium/ebpf"
 )
 
+type samplerMllbMember struct {
+	_       structs.HostLayout
+	Start   uint64
+	Counted struct {
+		_           structs.HostLayout
+		Runtime     uint64
+		Utime       uint64
+		Stime       uint64
+		Delay       uint64
+		Voluntary   uint64
+		Involuntary uint64
+		Moves       uint64
+	}
+}
+
 type samplerMllbPlace struct {
 	_     structs.HostLayout
 	Rq    uint64
@@ -23,17 +38,20 @@ type samplerMllbPlace struct {
 }
 
 type samplerMllbSums struct {
-	_           structs.HostLayout
-	Tasks       uint64
-	Lost        uint64
-	Migrations  [4]uint64
-	Runtime     uint64
-	Utime       uint64
-	Stime       uint64
-	Delay       uint64
-	Voluntary   uint64
-	Involuntary uint64
-	Moves       uint64
+	_          structs.HostLayout
+	Tasks      uint64
+	Lost       uint64
+	Migrations [4]uint64
+	Use        struct {
+		_           structs.HostLayout
+		Runtime     uint64
+		Utime       uint64
+		Stime       uint64
+		Delay       uint64
+		Voluntary   uint64
+		Involuntary uint64
+		Moves       uint64
+	}
 }
 
 // Names of all BPF objects in the ELF.
@@ -48,6 +66,7 @@ const (
 	samplerProgAccount   = "account"
 	samplerProgBegin     = "begin"
 	samplerProgEnd       = "end"
+	samplerProgOnExit    = "on_exit"
 	samplerProgOnFork    = "on_fork"
 	samplerProgOnFree    = "on_free"
 	samplerProgOnMigrate = "on_migrate"
@@ -106,6 +125,7 @@ type samplerProgramSpecs struct {
 	Account   *ebpf.ProgramSpec `ebpf:"account"`
 	Begin     *ebpf.ProgramSpec `ebpf:"begin"`
 	End       *ebpf.ProgramSpec `ebpf:"end"`
+	OnExit    *ebpf.ProgramSpec `ebpf:"on_exit"`
 	OnFork    *ebpf.ProgramSpec `ebpf:"on_fork"`
 	OnFree    *ebpf.ProgramSpec `ebpf:"on_free"`
 	OnMigrate *ebpf.ProgramSpec `ebpf:"on_migrate"`
@@ -193,6 +213,7 @@ type samplerPrograms struct {
 	Account   *ebpf.Program `ebpf:"account"`
 	Begin     *ebpf.Program `ebpf:"begin"`
 	End       *ebpf.Program `ebpf:"end"`
+	OnExit    *ebpf.Program `ebpf:"on_exit"`
 	OnFork    *ebpf.Program `ebpf:"on_fork"`
 	OnFree    *ebpf.Program `ebpf:"on_free"`
 	OnMigrate *ebpf.Program `ebpf:"on_migrate"`
@@ -204,6 +225,7 @@ func (p *samplerPrograms) Close() error {
 		p.Account,
 		p.Begin,
 		p.End,
+		p.OnExit,
 		p.OnFork,
 		p.OnFree,
 		p.OnMigrate,

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -20,10 +21,10 @@ import (
 )
 
 // sampleVersion is SAMPLE_VERSION of sample.h as this package understands it.
-const sampleVersion = 1
+const sampleVersion = 2
 
 // maxTree bounds the threads that are followed at a time, and so the map's
-// memory: 64 bytes each.
+// memory: 120 bytes each.
 const maxTree = 1 << 17
 
 // tree follows a process tree by eBPF.
@@ -102,13 +103,12 @@ func threadsMax() (int, error) {
 func (t *tree) start(o Options) (err error) {
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, t.detach(0), t.clear())
+			err = errors.Join(err, t.detach(), t.clear())
 		}
 	}()
 	if err := t.reset(o); err != nil {
 		return err
 	}
-	// Threads leave before others join, so that none stays for ever.
 	for _, p := range t.programs() {
 		l, err := link.AttachTracing(link.TracingOptions{Program: p})
 		if err != nil {
@@ -122,9 +122,10 @@ func (t *tree) start(o Options) (err error) {
 	return run(t.objs.Begin)
 }
 
-// programs are those that events run.
+// programs are those that events run, in the order in which they are attached:
+// threads leave before others join, so that none stays for ever.
 func (t *tree) programs() []*ebpf.Program {
-	return []*ebpf.Program{t.objs.OnFree, t.objs.OnFork, t.objs.OnMigrate}
+	return []*ebpf.Program{t.objs.OnFree, t.objs.OnExit, t.objs.OnFork, t.objs.OnMigrate}
 }
 
 // reset empties what a measurement before this one left.
@@ -202,8 +203,7 @@ func run(p *ebpf.Program) error {
 }
 
 func (t *tree) stop(s *Sample) error {
-	// While on_free is attached, all that is in the map is still there.
-	err := errors.Join(run(t.objs.End), t.detach(1), run(t.objs.Account), t.detach(0), t.clear())
+	err := errors.Join(run(t.objs.End), t.detach(), run(t.objs.Account), t.clear())
 	if err != nil {
 		return err
 	}
@@ -211,14 +211,13 @@ func (t *tree) stop(s *Sample) error {
 	return errors.Join(t.readQueues(s), t.readSums(s))
 }
 
-// detach takes off all programs but the first keep.
-func (t *tree) detach(keep int) error {
+// detach takes off the programs that events run.
+func (t *tree) detach() error {
 	var errs []error
-	for len(t.links) > keep {
-		last := len(t.links) - 1
-		errs = append(errs, t.links[last].Close())
-		t.links = t.links[:last]
+	for _, l := range slices.Backward(t.links) {
+		errs = append(errs, l.Close())
 	}
+	t.links = nil
 	return errors.Join(errs...)
 }
 
@@ -227,9 +226,9 @@ func (t *tree) detach(keep int) error {
 func (t *tree) clear() error {
 	var keys []uint64
 	var key uint64
-	var summed uint32
+	var member samplerMllbMember
 	all := t.objs.Tree.Iterate()
-	for all.Next(&key, &summed) {
+	for all.Next(&key, &member) {
 		keys = append(keys, key)
 	}
 	if err := all.Err(); err != nil {
@@ -247,7 +246,7 @@ func (t *tree) close() error {
 	if t.objs.Tree == nil {
 		return nil
 	}
-	err := t.detach(0)
+	err := t.detach()
 	if t.scan != nil {
 		err = errors.Join(err, t.scan.Close())
 	}

@@ -99,8 +99,7 @@ func (t *tree) lost() (uint64, error) {
 	return n, nil
 }
 
-// total adds up CPUs. Sums wrap: what the tree used before was taken off on
-// whatever CPU found it.
+// total adds up CPUs.
 func total(cpus []samplerMllbSums) (all samplerMllbSums) {
 	for i := range cpus {
 		c := &cpus[i]
@@ -109,13 +108,14 @@ func total(cpus []samplerMllbSums) (all samplerMllbSums) {
 		for level, n := range c.Migrations {
 			all.Migrations[level] += n
 		}
-		all.Runtime += c.Runtime
-		all.Utime += c.Utime
-		all.Stime += c.Stime
-		all.Delay += c.Delay
-		all.Voluntary += c.Voluntary
-		all.Involuntary += c.Involuntary
-		all.Moves += c.Moves
+		u, sum := &c.Use, &all.Use
+		sum.Runtime += u.Runtime
+		sum.Utime += u.Utime
+		sum.Stime += u.Stime
+		sum.Delay += u.Delay
+		sum.Voluntary += u.Voluntary
+		sum.Involuntary += u.Involuntary
+		sum.Moves += u.Moves
 	}
 	return all
 }
@@ -123,10 +123,10 @@ func total(cpus []samplerMllbSums) (all samplerMllbSums) {
 // sums takes the totals.
 func (m *Sample) sums(t *samplerMllbSums) {
 	m.Tasks, m.HasMigrations = int(t.Tasks), true
-	m.Migrations, m.Moves = t.Migrations, t.Moves
-	m.Voluntary, m.Involuntary = t.Voluntary, t.Involuntary
-	m.RunDelay = time.Duration(t.Delay)
-	m.Utime, m.Stime = adjust(t.Runtime, t.Utime, t.Stime)
+	m.Migrations, m.Moves = t.Migrations, t.Use.Moves
+	m.Voluntary, m.Involuntary = t.Use.Voluntary, t.Use.Involuntary
+	m.RunDelay = time.Duration(t.Use.Delay)
+	m.Utime, m.Stime = adjust(t.Use.Runtime, t.Use.Utime, t.Use.Stime)
 }
 
 // adjust splits the exact run time as the ticks say, for these see short

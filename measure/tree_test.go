@@ -32,13 +32,7 @@ func TestUsage(t *testing.T) {
 		ru := w.wait()
 		m := stop(t, s)
 
-		// What a thread uses after it was taken off its process is in m only:
-		// little, but in an emulated guest nothing is.
-		all, want := m.Utime+m.Stime+before, time.Duration(ru.Utime.Nano()+ru.Stime.Nano())
-		if off := all - want; off < -tick || off > tick+time.Duration(m.Tasks)*time.Millisecond+want/20 {
-			t.Errorf("CPU time %v, getrusage %v", all, want)
-		}
-		t.Logf("CPU time %v, getrusage %v", all, want)
+		all := sameTime(t, m, before, ru)
 		if all < 3*4*30*time.Millisecond {
 			t.Errorf("CPU time %v of 12 threads that burn 30 ms each", all)
 		}
@@ -54,6 +48,39 @@ func TestUsage(t *testing.T) {
 		if !m.HasRunDelay || m.RunDelay <= 0 || m.By != "bpf" {
 			t.Errorf("waiting %v (known: %v) by %s", m.RunDelay, m.HasRunDelay, m.By)
 		}
+	}
+}
+
+// sameTime fails unless a sample has the CPU time that getrusage has, but for
+// what was before it.
+func sameTime(t *testing.T, m *Sample, before time.Duration, ru *unix.Rusage) time.Duration {
+	t.Helper()
+	// What a thread uses after it was taken off its process is in m only:
+	// little, but in an emulated guest nothing is.
+	all, want := m.Utime+m.Stime, time.Duration(ru.Utime.Nano()+ru.Stime.Nano())-before
+	if off := all - want; off < -tick || off > tick+time.Duration(m.Tasks)*time.Millisecond+want/20 {
+		t.Errorf("CPU time %v, getrusage %v", all, want)
+	}
+	t.Logf("%d threads: CPU time %v, getrusage %v", m.Tasks, all, want)
+	return all
+}
+
+// TestStorm has threads come and go by the hundred.
+func TestStorm(t *testing.T) {
+	const n, times = 100, 20
+	s := open(t)
+	w := newWorkload(t, fmt.Sprintf("storm %d %d", n, times))
+	before := runtimeOf(t, filepath.Join("/proc", fmt.Sprint(w.pid())))
+	start(t, s, Options{Root: w.pid()})
+	w.begin()
+	ru := w.wait()
+	m := stop(t, s)
+	sameTime(t, m, before, ru)
+	if m.Tasks < n*times || m.Lost != 0 {
+		t.Errorf("%d threads of %d were seen, %d lost", m.Tasks, n*times, m.Lost)
+	}
+	if sum := migrations(m); sum != m.Moves {
+		t.Errorf("%d migrations, the kernel counted %d", sum, m.Moves)
 	}
 }
 
