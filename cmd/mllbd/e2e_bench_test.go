@@ -178,8 +178,12 @@ func startBenchmark(t *testing.T, dir string) (*exec.Cmd, []int) {
 	script := `case "$(cat /proc/$(cut -d" " -f4 /proc/$PPID/stat)/comm)" in mllbd) ;; *) exit 0;; esac; exec crowd ` +
 		fmt.Sprintf("%d %d 600 1", 2*runtime.NumCPU(), runtime.NumCPU())
 	b := exec.Command("benchmark", dir, "stock,own", "1000", "sh", "-c", script)
-	var out bytes.Buffer
-	b.Stderr, b.Env = &out, append(os.Environ(), "TMPDIR="+dir)
+	log, err := os.Create(filepath.Join(dir, "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	b.Stderr, b.Env = log, append(os.Environ(), "TMPDIR="+dir)
 	if err := b.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -194,7 +198,8 @@ func startBenchmark(t *testing.T, dir string) (*exec.Cmd, []int) {
 				held++
 			}
 		}
-		return held >= 2, out.String()
+		text, _ := os.ReadFile(log.Name())
+		return held >= 2, string(text)
 	})
 	return b, pids[:len(pids):len(pids)]
 }
