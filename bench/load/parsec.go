@@ -64,6 +64,9 @@ func (p program) command(o Options) (*Command, error) {
 	if err != nil {
 		return nil, err
 	}
+	if n := swaptionsIn(conf.args); p.name == "swaptions" && n < threads {
+		return nil, &Missing{fmt.Sprintf("work for %d threads", threads), fmt.Sprintf("input %s has %d swaptions, and no thread may be without; take a larger input or fewer threads", input, n)}
+	}
 	binary, err := p.binary(pkg, conf.exec)
 	if err != nil {
 		return nil, err

@@ -111,14 +111,22 @@ func itemsetsOf(_ string, _ []string, stdout string) (string, error) {
 
 var swaptionLine = regexp.MustCompile(`Swaption (\d+): \[SwaptionPrice: [-+0-9.einfa]+ StdError: [-+0-9.einfa]+\]`)
 
-// swaptionsOf swaptions -ns COUNT -sm TRIALS -nt NTHREADS: a price for each, and
-// at least one for each thread, on stderr.
+// swaptionsIn reads -ns COUNT.
+func swaptionsIn(args []string) int {
+	i := slices.Index(args, "-ns")
+	if i < 0 || i+1 == len(args) {
+		return 0
+	}
+	n, _ := strconv.Atoi(args[i+1]) // 0: no work for any thread
+	return n
+}
+
+// swaptionsOf swaptions -ns COUNT -sm TRIALS -nt NTHREADS: a price for each, on
+// stderr.
 func swaptionsOf(_ string, args []string, stdout string) (string, error) {
-	count := 0
-	for i := 0; i+1 < len(args); i++ {
-		if n, err := strconv.Atoi(args[i+1]); err == nil && (args[i] == "-ns" || args[i] == "-nt") {
-			count = max(count, n)
-		}
+	count := swaptionsIn(args)
+	if count < 1 {
+		return "", fmt.Errorf("arguments %q: want -ns COUNT", args)
 	}
 	prices := make(map[string]string)
 	for _, m := range swaptionLine.FindAllStringSubmatch(stdout, -1) {

@@ -30,8 +30,13 @@ func times(name, one, k string, o Options) (*Command, error) {
 	}
 	c.Name = name
 	c.Argv = append([]string{"/bin/sh", "-c", script, k}, c.Argv...)
-	check := c.Check
-	c.Check = func(stdout []byte) error {
+	c.Check = checkTimes(n, c.Check)
+	return c, nil
+}
+
+// checkTimes has every run of n checked by itself.
+func checkTimes(n int, check func([]byte) error) func([]byte) error {
+	return func(stdout []byte) error {
 		runs := bytes.Split(stdout, []byte("\n"+boundary+"\n"))
 		if len(runs) != n+1 || len(bytes.TrimSpace(runs[n])) != 0 {
 			return fmt.Errorf("%d of %d runs ended", len(runs)-1, n)
@@ -46,5 +51,4 @@ func times(name, one, k string, o Options) (*Command, error) {
 		}
 		return nil
 	}
-	return c, nil
 }
