@@ -134,7 +134,7 @@ func open(t *testing.T) *Sampler {
 	if os.Geteuid() != 0 {
 		t.Skip("needs CAP_BPF and CAP_PERFMON: run as root")
 	}
-	s, err := Open(slog.New(slog.DiscardHandler))
+	s, err := Open(slog.New(slog.NewTextHandler(t.Output(), nil)))
 	if err != nil {
 		t.Fatal(err)
 	}

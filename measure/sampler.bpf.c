@@ -71,12 +71,25 @@ static __always_inline int join(struct task_struct *t, int born)
 	return err;
 }
 
+static __always_inline int member(struct task_struct *t)
+{
+	__u64 key = (__u64)t;
+
+	return bpf_map_lookup_elem(&tree, &key) != 0;
+}
+
+/*
+ * On kernels that let a tracepoint's programs be preempted (7.2), one event of
+ * some thousand finds its program under way on its CPU and is kept from it. So a
+ * thread is known by its process too, and who was not seen to join joins at exit.
+ */
 SEC("tp_btf/sched_process_fork")
 int on_fork(__u64 *ctx)
 {
-	__u64 parent = ctx[0], child = ctx[1];
+	struct task_struct *parent = (void *)ctx[0];
+	__u64 child = ctx[1];
 
-	if (bpf_map_lookup_elem(&tree, &parent))
+	if (member(parent) || member(SUMS(parent)->group_leader))
 		join((void *)ctx[1], 1);
 	else if (bpf_map_lookup_elem(&tree, &child))
 		bpf_map_delete_elem(&tree, &child); /* of one whose end was not seen */
@@ -90,6 +103,10 @@ int on_exit(__u64 *ctx)
 	__u64 key = (__u64)t;
 	struct mllb_member *m = bpf_map_lookup_elem(&tree, &key);
 
+	if (!m && (member(SUMS(t)->group_leader) || member(t->real_parent))) {
+		join(t, 1);
+		m = bpf_map_lookup_elem(&tree, &key);
+	}
 	if (m)
 		count(m, t, 1);
 	return 0;
@@ -143,7 +160,6 @@ SEC("iter/task")
 int scan(struct bpf_iter__task *ctx)
 {
 	struct task_struct *t = ctx->task;
-	__u64 key = (__u64)t, parent, leader;
 	struct mllb_place *place;
 	struct rq *rq;
 	__u32 cpu;
@@ -156,11 +172,7 @@ int scan(struct bpf_iter__task *ctx)
 	place = bpf_map_lookup_elem(&places, &cpu);
 	if (place)
 		place->rq = (__u64)rq;
-	if (bpf_map_lookup_elem(&tree, &key))
-		return 0;
-	parent = (__u64)t->real_parent;
-	leader = (__u64)SUMS(t)->group_leader;
-	if (t->tgid != root && !bpf_map_lookup_elem(&tree, &parent) && !bpf_map_lookup_elem(&tree, &leader))
+	if (member(t) || t->tgid != root && !member(t->real_parent) && !member(SUMS(t)->group_leader))
 		return 0;
 	if (!join(t, 0))
 		joined++;

@@ -35,7 +35,7 @@ type tree struct {
 	links  []link.Link // of programs()
 	series *ebpf.Memory
 	places []samplerMllbPlace
-	misses uint64 // of all earlier measurements
+	misses [numPrograms]uint64 // of all earlier measurements
 }
 
 func openTree(log *slog.Logger) (*tree, error) {
@@ -122,10 +122,18 @@ func (t *tree) start(o Options) (err error) {
 	return run(t.objs.Begin)
 }
 
-// programs are those that events run, in the order in which they are attached:
-// threads leave before others join, so that none stays for ever.
-func (t *tree) programs() []*ebpf.Program {
-	return []*ebpf.Program{t.objs.OnFree, t.objs.OnExit, t.objs.OnFork, t.objs.OnMigrate}
+// The programs that events run, in the order in which they are attached: threads
+// leave before others join, so that none stays for ever.
+const (
+	onFree = iota
+	onExit
+	onFork
+	onMigrate
+	numPrograms
+)
+
+func (t *tree) programs() [numPrograms]*ebpf.Program {
+	return [...]*ebpf.Program{onFree: t.objs.OnFree, onExit: t.objs.OnExit, onFork: t.objs.OnFork, onMigrate: t.objs.OnMigrate}
 }
 
 // reset empties what a measurement before this one left.

@@ -66,14 +66,15 @@ func (t *tree) readSums(s *Sample) error {
 	if err := t.objs.HasDelay.Get(&delay); err != nil {
 		return fmt.Errorf("read the sums: %w", err)
 	}
-	lost, err := t.lost()
+	missed, err := t.missed()
 	if err != nil {
 		return err
 	}
 	all := total(cpus)
-	if lost += all.Lost; lost > 0 {
-		s.Lost = lost
-		t.log.Warn("parts of the process tree were not followed", "threads", lost)
+	// Whom on_exit or on_free missed the other counts, or account.
+	if s.Lost = all.Lost + missed[onFork] + missed[onMigrate]; s.Lost > 0 {
+		t.log.Warn("parts of the process tree were not followed", "full", all.Lost,
+			"forks", missed[onFork], "migrations", missed[onMigrate], "exits", missed[onExit], "frees", missed[onFree])
 	}
 	s.sums(&all)
 	if s.HasRunDelay = delay != 0; !s.HasRunDelay {
@@ -83,19 +84,18 @@ func (t *tree) readSums(s *Sample) error {
 	return nil
 }
 
-// lost returns how often since the last time the kernel kept an event from a
-// program, because one of its kind was under way on that CPU.
-func (t *tree) lost() (uint64, error) {
-	now := uint64(0)
-	for _, p := range t.programs() {
+// missed returns how often since the last time the kernel kept an event from
+// each program, because it was under way on that CPU already: where a kernel
+// lets a tracepoint's programs be preempted.
+func (t *tree) missed() (n [numPrograms]uint64, err error) {
+	for i, p := range t.programs() {
 		stats, err := p.Stats()
 		if err != nil {
-			return 0, fmt.Errorf("read the misses of %v: %w", p, err)
+			return n, fmt.Errorf("read the misses of %v: %w", p, err)
 		}
-		now += stats.RecursionMisses
+		n[i] = stats.RecursionMisses - t.misses[i]
+		t.misses[i] = stats.RecursionMisses
 	}
-	n := now - t.misses
-	t.misses = now
 	return n, nil
 }
 
