@@ -172,7 +172,9 @@ int scan(struct bpf_iter__task *ctx)
 	place = bpf_map_lookup_elem(&places, &cpu);
 	if (place)
 		place->rq = (__u64)rq;
-	if (member(t) || t->tgid != root && !member(t->real_parent) && !member(SUMS(t)->group_leader))
+	if (member(t))
+		return 0;
+	if (t->tgid != root && !member(t->real_parent) && !member(SUMS(t)->group_leader))
 		return 0;
 	if (!join(t, 0))
 		joined++;
