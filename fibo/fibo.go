@@ -101,7 +101,7 @@ func Value(n int) uint64 {
 // the limits of this host, or were not exactly Threads(n).
 func Run(n int) (Result, error) {
 	if n < 0 || n > MaxN {
-		return Result{}, fmt.Errorf("N %d is not in 0..%d", n, MaxN)
+		return Result{}, fmt.Errorf("number %d is not in 0..%d", n, MaxN)
 	}
 	calls := Threads(n)
 	if err := allowed("/", calls); err != nil {

@@ -119,7 +119,7 @@ func Resolve(name string, o Options) (*Command, error) {
 	}
 	if line, ok := strings.CutPrefix(name, "cmd:"); ok {
 		if strings.TrimSpace(line) == "" {
-			return nil, fmt.Errorf("workload %q: want a command behind cmd:", name)
+			return nil, fmt.Errorf("workload %q: cmd: wants a command behind it", name)
 		}
 		return &Command{Name: name, Argv: []string{"/bin/sh", "-c", line}}, nil
 	}

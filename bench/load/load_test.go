@@ -38,7 +38,7 @@ func TestRefused(t *testing.T) {
 	}{
 		{"spam", Options{}, false, `workload "spam" is not one of fibo, spin`},
 		{"", Options{}, false, `workload "" is not one of`},
-		{"cmd: ", Options{}, false, "want a command behind cmd:"},
+		{"cmd: ", Options{}, false, "cmd: wants a command behind it"},
 		{"spin", Options{Scale: -1}, false, "workload spin: scale -1 is not in 0..1e6"},
 		{"spin", Options{Scale: math.NaN()}, false, "scale NaN"},
 		{"spin", Options{Scale: math.Inf(1)}, false, "scale +Inf"},

@@ -116,7 +116,7 @@ func FuzzOutputs(f *testing.F) {
 		if _, err := itemsetsOf("", nil, out); err == nil && !strings.Contains(out, "FPgrowth") {
 			t.Error("sets of nothing")
 		}
-		if err := stressDone(7)([]byte(out)); err == nil && !strings.Contains(out, "7") {
+		if err := stressDone(7, 0)([]byte(out)); err == nil && !strings.Contains(out, "7") {
 			t.Error("seven operations of nothing")
 		}
 		if us, err := requestLatency([]byte(out)); err == nil && !(us >= 0) {

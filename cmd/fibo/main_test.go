@@ -16,7 +16,7 @@ func TestRun(t *testing.T) {
 		{[]string{"--times", "3", "0"}, "fibo 0: 0 by 1 threads, made and joined 3 times\n", ""},
 		{[]string{}, "", "expected \"<n>\""},
 		{[]string{"x"}, "", "expected a valid 64 bit int"},
-		{[]string{"31"}, "", "N 31 is not in 0..30"},
+		{[]string{"31"}, "", "number 31 is not in 0..30"},
 		{[]string{"--times=0", "3"}, "", "0 times"},
 	} {
 		var out strings.Builder
