@@ -46,7 +46,7 @@ type Sample struct {
 	Load [3]float64 `json:"load"` // averages over 1, 5 and 15 minutes, at the end
 
 	Tasks         int           `json:"tasks"`    // threads of the tree that were seen
-	Lost          uint64        `json:"lost"`     // threads or events that were not; 0 is usual
+	Lost          uint64        `json:"lost"`     // events of it that the programs were kept from; 0 is usual
 	Utime         time.Duration `json:"utime_ns"` // of all threads of the tree, alive or not, as getrusage(2) has it
 	Stime         time.Duration `json:"stime_ns"`
 	HasRunDelay   bool          `json:"has_run_delay"`

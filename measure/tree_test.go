@@ -42,9 +42,7 @@ func TestUsage(t *testing.T) {
 		// getrusage lacks a thread's last switch, if it took itself off before.
 		within(t, "voluntary switches", m.Voluntary+voluntary, uint64(ru.Nvcsw), uint64(m.Tasks))
 		within(t, "involuntary switches", m.Involuntary+involuntary, uint64(ru.Nivcsw), uint64(m.Tasks))
-		if sum := migrations(m); sum != m.Moves || m.Lost != 0 {
-			t.Errorf("%d migrations, the kernel counted %d; lost %d", sum, m.Moves, m.Lost)
-		}
+		sameMoves(t, m)
 		if !m.HasRunDelay || m.RunDelay <= 0 || m.By != "bpf" {
 			t.Errorf("waiting %v (known: %v) by %s", m.RunDelay, m.HasRunDelay, m.By)
 		}
@@ -76,11 +74,18 @@ func TestStorm(t *testing.T) {
 	ru := w.wait()
 	m := stop(t, s)
 	sameTime(t, m, before, ru)
-	if m.Tasks < n*times || m.Lost != 0 {
+	if m.Tasks < n*times {
 		t.Errorf("%d threads of %d were seen, %d lost", m.Tasks, n*times, m.Lost)
 	}
-	if sum := migrations(m); sum != m.Moves {
-		t.Errorf("%d migrations, the kernel counted %d", sum, m.Moves)
+	sameMoves(t, m)
+}
+
+// sameMoves fails unless migrations are what the kernel counted. Where it lets
+// the programs be preempted, it may keep a few events from them, and says so.
+func sameMoves(t *testing.T, m *Sample) {
+	t.Helper()
+	if sum := migrations(m); m.Lost == 0 && sum != m.Moves || sum > m.Moves || m.Lost > uint64(m.Tasks/100) {
+		t.Errorf("%d migrations, the kernel counted %d; of %d threads %d lost", sum, m.Moves, m.Tasks, m.Lost)
 	}
 }
 
@@ -169,9 +174,7 @@ func TestMigrations(t *testing.T) {
 					break
 				}
 			}
-			if sum := migrations(m); sum != m.Moves {
-				t.Errorf("%d migrations, the kernel counted %d", sum, m.Moves)
-			}
+			sameMoves(t, m)
 		})
 	}
 }
