@@ -79,9 +79,9 @@ static __always_inline int member(struct task_struct *t)
 }
 
 /*
- * On kernels that let a tracepoint's programs be preempted (7.2), one event of
- * some thousand finds its program under way on its CPU and is kept from it. So a
- * thread is known by its process too, and who was not seen to join joins at exit.
+ * An event that finds its program under way on its CPU is kept from it: on 7.2
+ * one exit of some thousand. So a thread is known by its process too, and who
+ * was not seen to join joins at exit.
  */
 SEC("tp_btf/sched_process_fork")
 int on_fork(__u64 *ctx)

@@ -80,8 +80,8 @@ func TestStorm(t *testing.T) {
 	sameMoves(t, m)
 }
 
-// sameMoves fails unless migrations are what the kernel counted. Where it lets
-// the programs be preempted, it may keep a few events from them, and says so.
+// sameMoves fails unless migrations are what the kernel counted. It may keep a few
+// events from the programs, which is then said.
 func sameMoves(t *testing.T, m *Sample) {
 	t.Helper()
 	if sum := migrations(m); m.Lost == 0 && sum != m.Moves || sum > m.Moves || m.Lost > uint64(m.Tasks/100) {
