@@ -18,6 +18,8 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 const volatile __u32 version = LATENCY_VERSION; /* read by the loader */
 const volatile __u32 which = 0; /* the function: set before loading */
 
+__u32 active = 0; /* 1 while calls that begin are timed */
+
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1); /* the loader sets the number of functions */
@@ -37,7 +39,7 @@ int on_entry(void *ctx)
 {
 	struct mllb_latency *l = mine();
 
-	if (!l)
+	if (!l || !active)
 		return 0;
 	if (l->start)
 		l->lost++;

@@ -100,7 +100,6 @@ func (t *LatencyTracer) open() error {
 	if err := t.measureProbe(); err != nil {
 		return err
 	}
-	t.start = time.Now()
 	var whys error
 	for i, names := range balancers {
 		if err := t.watch(i+1, names); err != nil {
@@ -111,7 +110,16 @@ func (t *LatencyTracer) open() error {
 	if len(t.result.Missing) == len(balancers) {
 		return whys
 	}
-	return nil
+	t.start = time.Now()
+	return t.setActive(1) // only now: to attach takes long on a loaded machine
+}
+
+func (t *LatencyTracer) setActive(on uint32) error {
+	var errs []error
+	for _, p := range t.pairs {
+		errs = append(errs, p.setActive(on))
+	}
+	return errors.Join(errs...)
 }
 
 func release() (string, error) {
@@ -142,10 +150,10 @@ func (t *LatencyTracer) measureProbe() error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", empty, err)
 	}
-	for range probeCalls {
+	err = p.setActive(1)
+	for i := 0; i < probeCalls && err == nil; i++ {
 		if _, err = p.entry.Run(&ebpf.RunOptions{}); err != nil {
 			err = fmt.Errorf("call %s: %w", empty, err)
-			break
 		}
 	}
 	err = errors.Join(err, p.close())
@@ -171,6 +179,9 @@ func (t *LatencyTracer) watch(which int, names []string) error {
 
 // Stop takes the programs off and returns what they counted.
 func (t *LatencyTracer) Stop() (*Latency, error) {
+	if err := t.setActive(0); err != nil {
+		return nil, err
+	}
 	t.result.Wall = time.Since(t.start)
 	for _, p := range t.pairs {
 		err := p.close()

@@ -31,6 +31,7 @@ const (
 	latencyMapLatencies = "latencies"
 	latencyProgOnEntry  = "on_entry"
 	latencyProgOnReturn = "on_return"
+	latencyVarActive    = "active"
 	latencyVarVersion   = "version"
 	latencyVarWhich     = "which"
 )
@@ -92,6 +93,7 @@ type latencyMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type latencyVariableSpecs struct {
+	Active  *ebpf.VariableSpec `ebpf:"active"`
 	Version *ebpf.VariableSpec `ebpf:"version"`
 	Which   *ebpf.VariableSpec `ebpf:"which"`
 }
@@ -129,6 +131,7 @@ func (m *latencyMaps) Close() error {
 //
 // It can be passed to loadLatencyObjects or ebpf.CollectionSpec.LoadAndAssign.
 type latencyVariables struct {
+	Active  *ebpf.Variable `ebpf:"active"`
 	Version *ebpf.Variable `ebpf:"version"`
 	Which   *ebpf.Variable `ebpf:"which"`
 }

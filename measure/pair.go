@@ -24,6 +24,7 @@ type pair struct {
 	name       string
 	which      int // its place in the map
 	entry, ret *ebpf.Program
+	active     *ebpf.Variable
 	links      []link.Link // the return's, then the entry's
 	misses     uint64      // events that the kernel kept from the programs
 }
@@ -48,6 +49,14 @@ func (p *pair) attach(m *ebpf.Map) error {
 			return fmt.Errorf("attach: %w", err)
 		}
 		p.links = append(p.links, l)
+	}
+	return nil
+}
+
+// setActive says whether calls that begin now are timed.
+func (p *pair) setActive(on uint32) error {
+	if err := p.active.Set(on); err != nil {
+		return fmt.Errorf("%s: switch the probe: %w", p.name, err)
 	}
 	return nil
 }
@@ -102,7 +111,10 @@ func (p *pair) load(m *ebpf.Map) error {
 	for _, prog := range spec.Programs {
 		prog.AttachTo = p.name
 	}
-	var objs latencyPrograms
+	var objs struct {
+		latencyPrograms
+		latencyVariables
+	}
 	err = spec.LoadAndAssign(&objs, &ebpf.CollectionOptions{MapReplacements: map[string]*ebpf.Map{latencyMapLatencies: m}})
 	if errors.Is(err, unix.EPERM) {
 		err = fmt.Errorf("the kernel denies fentry although the capabilities are there (seccomp, lockdown or LSM): %w", unix.EPERM)
@@ -110,7 +122,7 @@ func (p *pair) load(m *ebpf.Map) error {
 	if err != nil {
 		return fmt.Errorf("load: %w", err)
 	}
-	p.entry, p.ret = objs.OnEntry, objs.OnReturn
+	p.entry, p.ret, p.active = objs.OnEntry, objs.OnReturn, objs.Active
 	return nil
 }
 

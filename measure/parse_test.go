@@ -101,7 +101,7 @@ func FuzzParse(f *testing.F) {
 
 // TestPoll follows by /proc what lives long enough to be seen.
 func TestPoll(t *testing.T) {
-	p, err := openPoll("/", nil)
+	p, err := openPoll("/")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +126,7 @@ func TestPoll(t *testing.T) {
 	if all := m.Utime + m.Stime; all < 200*time.Millisecond || m.Tasks < 3 {
 		t.Errorf("%v CPU time of %d threads", all, m.Tasks)
 	}
-	if _, err := openPoll(t.TempDir(), nil); err == nil {
+	if _, err := openPoll(t.TempDir()); err == nil {
 		t.Error("opened without /proc")
 	}
 	if err := s.Start(Options{Root: 1 << 30}); err == nil {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -21,7 +20,6 @@ import (
 // keeps that of its threads that ended, and the rest is each thread's.
 type poll struct {
 	root string // holds proc
-	log  *slog.Logger
 
 	processes map[taskID]use
 	threads   map[taskID]use
@@ -48,8 +46,8 @@ type use struct {
 // minPoll bounds what looking at /proc may cost.
 const minPoll = 100 * time.Millisecond
 
-func openPoll(root string, log *slog.Logger) (*poll, error) {
-	p := &poll{root: root, log: log}
+func openPoll(root string) (*poll, error) {
+	p := &poll{root: root}
 	self := filepath.Join(root, "proc/thread-self")
 	if _, err := os.Stat(filepath.Join(self, "children")); err != nil {
 		return nil, fmt.Errorf("the kernel does not tell children (CONFIG_PROC_CHILDREN): %w", err)

@@ -14,7 +14,6 @@ import (
 // Sampler measures what the scheduler does to one workload at a time. Only one
 // goroutine may use it.
 type Sampler struct {
-	log     *slog.Logger
 	follow  follower
 	missing []string // whatever is measured
 	running bool
@@ -36,16 +35,16 @@ func Open(log *slog.Logger) (*Sampler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("measure by eBPF: %w", err)
 	}
-	return &Sampler{log: log, follow: t}, nil
+	return &Sampler{follow: t}, nil
 }
 
 // OpenProc is the fallback without eBPF: see Sample.By and Sample.Missing.
-func OpenProc(log *slog.Logger) (*Sampler, error) {
-	p, err := openPoll("/", log)
+func OpenProc(*slog.Logger) (*Sampler, error) {
+	p, err := openPoll("/")
 	if err != nil {
 		return nil, fmt.Errorf("measure by /proc: %w", err)
 	}
-	return &Sampler{log: log, follow: p, missing: p.missing()}, nil
+	return &Sampler{follow: p, missing: p.missing()}, nil
 }
 
 // errRunning and errIdle are a caller's mistakes.
