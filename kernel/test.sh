@@ -42,7 +42,6 @@ shadow() {
 		"$mllb" eval --trace "$results/trace"
 }
 
-stock=$(sh kernel/build.sh stock)
 patched=$(sh kernel/build.sh patched)
 [ $# -gt 0 ] || set -- boot shadow soak cost
 for step; do
@@ -54,8 +53,9 @@ for step; do
 		once soak "$debug" live "$debug" 'KUnit|Selftest|Soak' --topology 2x2x2 --timeout 1h
 		;;
 	cost)
-		once cost-stock "$stock" live "$stock" Cost --icount --topology 2x2x2 --timeout 2h
-		once cost-patched "$patched" live "$patched" Cost --icount --topology 2x2x2 --timeout 2h
+		stock=$(sh kernel/build.sh stock)
+		once cost-stock "$stock" live "$stock" Cost --icount --topology 2x1x2 --timeout 2h
+		once cost-patched "$patched" live "$patched" Cost --icount --topology 2x1x2 --timeout 2h
 		;;
 	*)
 		echo "test.sh: no step $step" >&2

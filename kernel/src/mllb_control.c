@@ -66,7 +66,6 @@ static bool mllb_ask_floats(const struct mllb_model *m, const struct mllb_facts 
 }
 #endif
 
-/* A trace has both verdicts, though it costs the rule's time. */
 int mllb_ask_watched(struct task_struct *p, int src_cpu, int dst_cpu,
 		     const struct mllb_facts *f, int rule)
 {
@@ -75,12 +74,11 @@ int mllb_ask_watched(struct task_struct *p, int src_cpu, int dst_cpu,
 	struct mllb_vector v;
 	s32 logit;
 
-	if (rule == MLLB_UNASKED && trace_sched_mllb_decision_enabled())
-		return rule;
 	mllb_fill(&v, f);
 	if (!mllb_in_range(m, &v)) {
-		trace_sched_mllb_decision(p, src_cpu, dst_cpu, f, rule, MLLB_UNASKED, 0, true,
-					  m->crc);
+		if (rule != MLLB_UNASKED)
+			trace_sched_mllb_decision(p, src_cpu, dst_cpu, f, rule, MLLB_UNASKED, 0,
+						  true, m->crc);
 		return mllb_count_outside(rule);
 	}
 	fixed = !mllb_ask_floats(m, f, &v, &logit, &migrate);
@@ -88,7 +86,9 @@ int mllb_ask_watched(struct task_struct *p, int src_cpu, int dst_cpu,
 		logit = mllb_logit(m, &v, m->small);
 		migrate = logit >= m->threshold;
 	}
-	trace_sched_mllb_decision(p, src_cpu, dst_cpu, f, rule, migrate, logit, fixed, m->crc);
+	if (rule != MLLB_UNASKED)
+		trace_sched_mllb_decision(p, src_cpu, dst_cpu, f, rule, migrate, logit, fixed,
+					  m->crc);
 	return mllb_count(rule, migrate);
 }
 

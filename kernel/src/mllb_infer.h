@@ -58,8 +58,10 @@ static __always_inline s32 mllb_small_faults(const struct mllb_facts *f)
  */
 static __always_inline void mllb_fill(struct mllb_vector *v, const struct mllb_facts *f)
 {
-	u64 any = f->src_load | f->dst_load | f->src_len | f->dst_len;
+	u64 any;
 
+	v->bits = mllb_bits(f);
+	any = f->src_load | f->dst_load | f->src_len | f->dst_len;
 	if (f->total_faults)
 		any |= f->total_faults | f->src_faults | f->dst_faults;
 	if (unlikely(any >> 20)) {
@@ -76,7 +78,6 @@ static __always_inline void mllb_fill(struct mllb_vector *v, const struct mllb_f
 		v->ratio[MLLB_DST_LEN] = (s32)f->dst_len * MLLB_ONE;
 		v->ratio[MLLB_DELTA_FAULTS] = mllb_small_faults(f);
 	}
-	v->bits = mllb_bits(f);
 }
 
 /* Whether every feature is what it was in training; if not, do not ask. */
