@@ -5,6 +5,7 @@ package bench
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -64,7 +65,7 @@ func rig(t *testing.T, argv ...string) *executor {
 	x := &executor{Options: Options{Self: self, Mllbd: fake, StateDir: dir, Limit: time.Minute}, dir: dir, scratch: scratch, topology: topo,
 		config: &Config{Arms: arms}, sampler: &fakeSampler{t: t}, commands: map[string]*load.Command{"work": {Name: "work", Argv: argv}}}
 	t.Cleanup(func() {
-		if left, err := filepath.Glob(ownCgroup() + "/mllb-bench-*"); len(left) > 0 || err != nil {
+		if left, err := filepath.Glob(fmt.Sprintf("%s/mllb-bench-%d-*", ownCgroup(), os.Getpid())); len(left) > 0 || err != nil {
 			t.Errorf("cgroups %v are left: %v", left, err)
 		}
 	})

@@ -48,7 +48,7 @@ func (l *leash) makeCgroup() {
 	if own == "" {
 		return
 	}
-	if path := filepath.Join(own, "mllb-bench-"+l.Token); os.Mkdir(path, 0o755) == nil {
+	if path := filepath.Join(own, fmt.Sprintf("mllb-bench-%d-%s", os.Getpid(), l.Token)); os.Mkdir(path, 0o755) == nil {
 		l.Cgroup = path
 	}
 }
