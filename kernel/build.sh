@@ -133,7 +133,7 @@ build() {
 	fi
 	say "building $image with $jobs jobs"
 	# LOCALVERSION= keeps the git tree out of the version.
-	make -s -j"$jobs" O="$out" CC="$cc" LOCALVERSION= KBUILD_BUILD_TIMESTAMP=@0 KBUILD_BUILD_USER=mllb KBUILD_BUILD_HOST=lab bzImage >&2
+	make -s -j"$jobs" O="$out" CC="$cc" LOCALVERSION= KBUILD_BUILD_TIMESTAMP=@0 KBUILD_BUILD_VERSION=1 KBUILD_BUILD_USER=mllb KBUILD_BUILD_HOST=lab bzImage >&2
 	cp "$out/arch/x86/boot/bzImage" "$image"
 	echo "$sum" >"$image.of"
 	echo "$image"

@@ -50,7 +50,7 @@ for step; do
 	shadow) once shadow "$patched" shadow "$patched" ;;
 	soak)
 		debug=$(sh kernel/build.sh debug)
-		once soak "$debug" live "$debug" 'KUnit|Selftest|Soak' --topology 2x2x2 --timeout 1h
+		once soak "$debug" live "$debug" 'KUnit|Selftest|Soak' --topology 2x1x2 --timeout 1h
 		;;
 	cost)
 		stock=$(sh kernel/build.sh stock)
