@@ -109,14 +109,16 @@ func TestPoll(t *testing.T) {
 	defer s.Close()
 	w := newSpin(t, 2, -1)
 	start(t, s, Options{Root: w.pid()})
-	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+	used := func() uint64 {
 		_, u, err := readStat("/proc/" + strconv.Itoa(w.pid()))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if u.utime+u.stime > 60 {
-			break
-		}
+		return u.utime + u.stime // ticks of 10 ms
+	}
+	before := used()
+	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end) && used() < before+60; {
+		time.Sleep(10 * time.Millisecond)
 	}
 	m := stop(t, s)
 	if m.By != "proc" || m.HasQueues || m.HasMigrations || len(m.Missing) < 3 {
