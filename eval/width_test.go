@@ -170,7 +170,6 @@ func TestWidthSaysWhatDoesNotFit(t *testing.T) {
 
 // At 11 bits what fits is what mlp takes.
 func TestWidth11TakesWhatFits(t *testing.T) {
-	fits, not := 0, 0
 	rapid.Check(t, func(t *rapid.T) {
 		m := mlp.NewModel(&features.Sets()[0], 1)
 		weight := rapid.Float64Range(-500_000, 500_000)
@@ -182,21 +181,13 @@ func TestWidth11TakesWhatFits(t *testing.T) {
 		if (err == nil) != (problem == nil) {
 			t.Fatalf("mlp says %v, width %v", err, problem)
 		}
-		if err == nil {
-			fits++
-		} else {
-			not++
-		}
 	})
-	// A sum may be less than 2^21.
+	// Both sides, whatever was drawn. A sum may be less than 2^21.
 	for last, want := range map[float64]bool{1: true, 2: false, 1 << 20: false} {
 		m := mlp.NewModel(&features.Sets()[0], 1)
 		m.Weights[0][0][0], m.Weights[0][0][1], m.Weights[0][0][2] = 1<<20-1, 1<<20-1, min(last, 1<<20-1)
 		if err, problem := m.Validate(), newWidth(m, chosenBits).problem; (err == nil) != want || (problem == nil) != want {
 			t.Errorf("with %g: mlp says %v, width %v, want fitting %v", last, err, problem, want)
 		}
-	}
-	if fits == 0 || not == 0 {
-		t.Errorf("%d models fit, %d do not: the test says little", fits, not)
 	}
 }
