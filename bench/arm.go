@@ -37,7 +37,7 @@ type Arm struct {
 // ArmHelp says how arms are written.
 const ArmHelp = `stock            the kernel's scheduler alone; what the others are compared with
 MODE[:POLICY]    mllbd around the workload: observe, assist or own; mlp, cfs, always or never
-  [:FLAG=VALUE]  and flags of mllbd run: interval, hold, budget, lease, cool-down, model, snapshot, exclude
+  [:FLAG=VALUE]  and flags of mllbd run: interval, max-cpu, hold, budget, lease, cool-down, model, snapshot, exclude
 kernel:MODE      a kernel with the network in it: off, replace or shadow
 with:COMMAND     COMMAND (numad, a sched_ext scheduler) beside the workload
 NAME=ARM         any of them by a name of your own: again=stock is stock against itself`
@@ -46,7 +46,7 @@ var (
 	armName    = regexp.MustCompile(`^([A-Za-z0-9][A-Za-z0-9_.-]*)=(.+)$`)
 	armModes   = []string{"observe", "assist", "own"}
 	armPolicy  = []string{"mlp", "cfs", "always", "never"}
-	armFlags   = []string{"interval", "hold", "budget", "lease", "cool-down", "model", "snapshot", "exclude"}
+	armFlags   = []string{"interval", "max-cpu", "hold", "budget", "lease", "cool-down", "model", "snapshot", "exclude"}
 	armKernels = []string{"off", "replace", "shadow"}
 )
 

@@ -51,6 +51,10 @@ type Tick struct {
 	// was read or done; Snapshot and Plan are nil.
 	Quiet bool
 
+	// Spared: a full tick would have taken more than MaxCPU; nothing was read or
+	// done, as with Quiet.
+	Spared bool
+
 	// Err says why the tick failed; Snapshot and Plan are then nil.
 	Err      error
 	Snapshot *features.Snapshot
@@ -68,7 +72,7 @@ var ErrFailing = errors.New("too many ticks failed in a row")
 
 // Daemon runs the balance loop:
 //
-//	[Quiet ->] Snapshot -> Sync -> Mark -> Plan -> Apply, Release -> Commit -> Observer
+//	[affords -> Quiet ->] Snapshot -> Sync -> Mark -> Plan -> Apply, Release -> Commit -> Observer
 //
 // It changes the host only through its enforcer, has none in observe, and
 // restores nothing itself: whoever opened the enforcer closes it, however Run
@@ -86,7 +90,11 @@ type Daemon struct {
 	MaxFailures int           // failed ticks in a row after which Run gives up
 	MaxQuiet    time.Duration // for how long ticks may be skipped at rest, if Host is a Quieter; 0: never
 	ForksTraced bool          // the enforcer hears of forks by itself, not only in Sync
-	Topology    *topology.Topology
+	// MaxCPU is the share of one CPU that the daemon may take in the long run, by
+	// CPUTime: beyond it, ticks are left out, though never for more than 10 s. 0: all of it.
+	MaxCPU   float64
+	CPUTime  func() time.Duration
+	Topology *topology.Topology
 	// ReadTopology reads the topology again when CPUs went or came.
 	ReadTopology func() (*topology.Topology, error)
 	Log          *slog.Logger
@@ -97,6 +105,7 @@ type Daemon struct {
 	failures int
 	rested   bool      // the last full tick left nothing to do or to wait for
 	full     time.Time // its start
+	thrift   thrift
 }
 
 // Run ticks until ctx ends, which is no error, or until MaxFailures ticks
@@ -126,11 +135,15 @@ func (d *Daemon) Run(ctx context.Context) error {
 func (d *Daemon) Tick(ctx context.Context, now time.Time, missed uint64) error {
 	d.tick = Tick{Start: now, Missed: missed, Topology: d.Topology}
 	var err error
-	if d.tick.Quiet = d.quiet(now); !d.tick.Quiet {
+	if d.tick.Spared = !d.affords(now); !d.tick.Spared {
+		d.tick.Quiet = d.quiet(now)
+	}
+	if !d.tick.Spared && !d.tick.Quiet {
 		d.rested, d.full = false, now
 		if err = d.once(ctx); err != nil {
 			d.tick.Err, d.tick.Snapshot, d.tick.Plan = err, nil, nil
 		}
+		d.paid()
 	}
 	d.tick.Took = time.Since(now)
 	d.Observer.Tick(&d.tick)

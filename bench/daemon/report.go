@@ -32,7 +32,8 @@ type Report struct {
 	StartCPUSeconds float64 `json:"start_cpu_seconds"`
 
 	Ticks  uint64 `json:"ticks"`
-	Quiet  uint64 `json:"quiet"` // of them skipped: the host was as the last one left it
+	Quiet  uint64 `json:"quiet"`  // of them skipped: the host was as the last one left it
+	Spared uint64 `json:"spared"` // of them left out to stay below --max-cpu
 	Failed uint64 `json:"failed"`
 	Missed uint64 `json:"missed"`
 

@@ -38,6 +38,7 @@ type runCmd struct {
 	Policy    string        `help:"Who judges a move: ${enum}." enum:"mlp,cfs,always,never" default:"mlp"`
 	Model     string        `help:"Model file for --policy mlp; default: the built-in one." placeholder:"FILE"`
 	Interval  time.Duration `help:"Time between ticks, ${min_interval} to ${max_interval}." default:"100ms"`
+	MaxCPU    float64       `name:"max-cpu" help:"How much of one CPU mllbd itself may take: it ticks less often before it takes more. 0: no limit." placeholder:"PERCENT" default:"1"`
 	Duration  time.Duration `help:"End after this time; 0: run on." default:"0s"`
 	Enforcer  string        `help:"affinity calls sched_setaffinity; cpuset makes per-CPU cpusets below --cgroup." enum:"affinity,cpuset" default:"affinity"`
 	Cgroup    string        `help:"Manage only threads in this cgroup and below it: a directory of any mounted hierarchy, absolute or relative to its mount." placeholder:"DIR"`
@@ -127,6 +128,8 @@ func (c *runCmd) Validate() error {
 // validateUse refuses flags that contradict each other.
 func (c *runCmd) validateUse() error {
 	switch {
+	case !(c.MaxCPU >= 0 && c.MaxCPU <= 100): // nor NaN
+		return fmt.Errorf("--max-cpu: %v is not a share of one CPU, 0 to 100 percent", c.MaxCPU)
 	case c.Budget < 0:
 		return fmt.Errorf("--budget: %d is below 0", c.Budget)
 	case c.Model != "" && c.Policy != "mlp":

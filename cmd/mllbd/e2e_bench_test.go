@@ -88,7 +88,7 @@ func TestBenchSeesBad(t *testing.T) {
 	cpus := runtime.NumCPU()
 	all, _ := busyTime(nil)
 	ours := usedTicks(t)
-	r, err := runBenchmark(t.Context(), t.TempDir(), "stock,own:never", 4, &out, "crowd", strconv.Itoa(6*cpus), strconv.Itoa(cpus), "1", "2")
+	r, err := runBenchmark(t.Context(), t.TempDir(), "stock,own:never:max-cpu=0", 4, &out, "crowd", strconv.Itoa(6*cpus), strconv.Itoa(cpus), "1", "2")
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out.String())
 	}

@@ -232,6 +232,7 @@ func (s *session) loop(ctx context.Context) error {
 		Planner: scheduler.NewBalancer(s.topology, cfg, s.policy),
 		Self:    s.scope.self, Interval: s.cfg.Interval, MaxFailures: maxFailures,
 		MaxQuiet: maxQuiet, ForksTraced: s.forks != nil,
+		MaxCPU: s.cfg.MaxCPU / 100, CPUTime: cpuTime,
 		Topology:     s.topology,
 		ReadTopology: func() (*topology.Topology, error) { return topology.Read(s.cfg.Root) },
 		Log:          s.log,

@@ -27,6 +27,7 @@ type nodeStat struct {
 type counters struct {
 	Ticks, Failed, Missed uint64
 	Quiet                 uint64        // ticks skipped: the host was as the last one left it
+	Spared                uint64        // ticks left out to stay below --max-cpu
 	Took, TookMax         time.Duration // of all ticks together; of the slowest
 
 	Candidates [topology.NumLevels][scheduler.NumReasons]uint64
@@ -78,6 +79,10 @@ func (st *stats) Tick(t *scheduler.Tick) {
 		return
 	}
 	c.Last, c.LastErr = t.Start, ""
+	if t.Spared {
+		c.Spared++
+		return
+	}
 	if t.Quiet { // the gauges hold, and count once more in the mean
 		c.Quiet++
 		c.ImbalanceSum += uint64(c.Imbalance)
@@ -191,12 +196,12 @@ func (st *stats) read() counters {
 	return c
 }
 
-// imbalanceMean is the mean over all ticks that succeeded.
+// imbalanceMean is the mean over all ticks that know of it.
 func (c *counters) imbalanceMean() float64 {
-	if c.Ticks == c.Failed {
-		return 0
+	if n := c.Ticks - c.Failed - c.Spared; n > 0 {
+		return float64(c.ImbalanceSum) / float64(n)
 	}
-	return float64(c.ImbalanceSum) / float64(c.Ticks-c.Failed)
+	return 0
 }
 
 // refused sums the candidates of all levels that met each reason but Moved.

@@ -62,7 +62,7 @@ func (r *reporter) line(c *counters, share float64) {
 	r.log.Info("balance",
 		"imbalance", c.Imbalance, "managed", c.Managed, "held", c.Held,
 		"asked", total(c.Asked)-total(b.Asked), "approved", total(c.Approved)-total(b.Approved),
-		"moved", total(c.Moves)-total(b.Moves), "failed", c.HoldFailed-b.HoldFailed,
+		"moved", total(c.Moves)-total(b.Moves), "failed", c.HoldFailed-b.HoldFailed, "spared", c.Spared-b.Spared,
 		"cpu_share", fmt.Sprintf("%.2f%%", 100*share))
 }
 
@@ -129,7 +129,7 @@ func render(id identity, c, before *counters, share float64, up time.Duration) s
 		fmt.Fprintf(&b, "agrees     %s\n", c.Compared)
 	}
 	fmt.Fprintf(&b, "refused    %s\n", reasons(c.refused()))
-	fmt.Fprintf(&b, "mllbd      cpu %.2f%%  ticks %d  failed %d  missed %d", 100*share, c.Ticks, c.Failed, c.Missed)
+	fmt.Fprintf(&b, "mllbd      cpu %.2f%%  ticks %d  failed %d  missed %d  spared %d", 100*share, c.Ticks, c.Failed, c.Missed, c.Spared)
 	if c.LastErr != "" {
 		fmt.Fprintf(&b, "  last error: %s", strings.ReplaceAll(c.LastErr, "\n", " "))
 	}

@@ -85,7 +85,7 @@ func Observe(ctx context.Context, runs []Run, model string, stdout, stderr io.Wr
 // observe is one run: mllbd attaches before the load and ends after it.
 func observe(ctx context.Context, r Run, model string, out *json.Encoder, stderr io.Writer) (a Agreement, err error) {
 	cmd := exec.Command("mllbd", "run", "--mode", "observe", "--compare", "--model", model, "--listen", metricsAddr,
-		"--interval", "250ms", "--log-format", "json")
+		"--interval", "250ms", "--max-cpu", "0", "--log-format", "json")
 	logs, err := cmd.StderrPipe()
 	if err != nil {
 		return a, err
