@@ -102,7 +102,7 @@ func TestExecute(t *testing.T) {
 		if rec.Wall <= 0 || rec.User <= 0 || rec.MaxRSS < 100<<10 || rec.Orphan != 0 || rec.Slot != slot(arm) || cleaned != n+1 {
 			t.Errorf("%s: %+v, cleaned %d times", arm, rec.Usage, cleaned)
 		}
-		if v, _ := figure(&rec); rec.Score == nil || v != 5 {
+		if v, _ := judged(&rec); rec.Score == nil || v != 5 {
 			t.Errorf("%s: figure %v", arm, v)
 		}
 		if v, ok := meanImbalance(rec.Sample); !ok || v != 3 {

@@ -3,17 +3,16 @@
 package bench
 
 import (
-	"bytes"
 	"fmt"
 	"html/template"
 	"image/color"
 
 	"gonum.org/v1/plot"
-	"gonum.org/v1/plot/font"
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
-	"gonum.org/v1/plot/vg/vgsvg"
+
+	"mllb/figure"
 )
 
 // picture is a figure of the page. Number is that of the paper's figure.
@@ -23,11 +22,10 @@ type picture struct {
 	SVG    template.HTML
 }
 
-// palette tells arms apart, also for those who do not see red from green (Okabe
-// and Ito 2008); stock is black. Beyond it lines are dashed.
+// palette tells arms apart; stock is black. Beyond it lines are dashed.
 var palette = []color.RGBA{
-	{0x00, 0x00, 0x00, 0xff}, {0x00, 0x72, 0xb2, 0xff}, {0xe6, 0x9f, 0x00, 0xff}, {0x00, 0x9e, 0x73, 0xff},
-	{0xcc, 0x79, 0xa7, 0xff}, {0x56, 0xb4, 0xe9, 0xff}, {0xd5, 0x5e, 0x00, 0xff}, {0x99, 0x99, 0x99, 0xff},
+	figure.Black, figure.Blue, figure.Orange, figure.Green,
+	figure.Purple, figure.SkyBlue, figure.Vermilion, figure.Grey,
 }
 
 func colour(i int) color.RGBA { return palette[i%len(palette)] }
@@ -40,10 +38,8 @@ func dashes(i int) []vg.Length {
 }
 
 const (
-	figureWidth  = 15 * vg.Centimeter
-	figureHeight = 9 * vg.Centimeter
-	smallWidth   = 10 * vg.Centimeter
-	smallHeight  = 6.5 * vg.Centimeter
+	smallWidth  = 10 * vg.Centimeter
+	smallHeight = 6.5 * vg.Centimeter
 )
 
 // pictures draws what the report has data for.
@@ -54,7 +50,7 @@ func (r *Report) pictures() (all []picture, err error) {
 		}
 		if err = drawn; err == nil {
 			var text template.HTML
-			if text, err = svg(p, w, h); err == nil {
+			if text, err = figure.SVG(p, w, h); err == nil {
 				all = append(all, picture{number, title, text})
 				return
 			}
@@ -62,7 +58,7 @@ func (r *Report) pictures() (all []picture, err error) {
 		err = fmt.Errorf("figure %q: %w", title, err)
 	}
 	p, drawn := r.plotLatency()
-	add(4, "Latency of the kernel's balancer: share of the calls that took no longer", figureWidth, figureHeight, p, drawn)
+	add(4, "Latency of the kernel's balancer: share of the calls that took no longer", figure.Width, figure.Height, p, drawn)
 	for i := range r.Workloads {
 		w := &r.Workloads[i]
 		p, drawn = r.plotDistribution(w, "maximum imbalance, tasks", "% of the samples", false, func(a *ArmResult) []uint64 { return a.Imbalance })
@@ -74,36 +70,8 @@ func (r *Report) pictures() (all []picture, err error) {
 		add(6, w.Name+": runqueue length", smallWidth, smallHeight, p, drawn)
 	}
 	p, drawn = r.plotTimes()
-	add(7, "Run times against the median of stock: medians with 95 % intervals, and each run", figureWidth, figureHeight, p, drawn)
+	add(7, "Run times against the median of stock: medians with 95 % intervals, and each run", figure.Width, figure.Height, p, drawn)
 	return all, err
-}
-
-// svg returns the element alone: HTML wants no XML declaration.
-func svg(p *plot.Plot, w, h vg.Length) (template.HTML, error) {
-	c := vgsvg.New(w, h)
-	p.Draw(draw.New(c))
-	var b bytes.Buffer
-	if _, err := c.WriteTo(&b); err != nil {
-		return "", err
-	}
-	text := b.Bytes()
-	if i := bytes.Index(text, []byte("<svg")); i > 0 {
-		text = text[i:]
-	}
-	return template.HTML(text), nil
-}
-
-func newPlot(x, y string) *plot.Plot {
-	p := plot.New()
-	p.BackgroundColor = color.Transparent
-	sans := font.Font{Typeface: "Liberation", Variant: "Sans", Size: 9}
-	for _, f := range []*font.Font{&p.X.Label.TextStyle.Font, &p.Y.Label.TextStyle.Font, &p.X.Tick.Label.Font, &p.Y.Tick.Label.Font, &p.Legend.TextStyle.Font} {
-		*f = sans
-	}
-	p.X.Label.Text, p.Y.Label.Text = x, y
-	p.Legend.Top = true
-	p.Add(plotter.NewGrid())
-	return p
 }
 
 // line joins points that are drawn too, while they read as points.

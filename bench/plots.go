@@ -12,6 +12,7 @@ import (
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 
+	"mllb/figure"
 	"mllb/measure"
 )
 
@@ -32,7 +33,8 @@ func (r *Report) plotDistribution(w *WorkloadResult, x, y string, logs bool, of 
 	if width > 1 {
 		x += fmt.Sprintf(" (by %d)", width)
 	}
-	p := newPlot(x, y)
+	p := figure.New(x, y)
+	p.Legend.Top = true
 	drawn := 0
 	for i := range w.Arms {
 		points := shares(of(&w.Arms[i]), width, (most+width-1)/width, logs)
@@ -91,7 +93,8 @@ func wholeTicks(_, most float64) (ticks []plot.Tick) {
 // plotLatency draws the distribution function of each function's durations. A
 // bucket's calls are taken to have taken as long as its end.
 func (r *Report) plotLatency() (*plot.Plot, error) {
-	p := newPlot("µs", "% of the calls")
+	p := figure.New("µs", "% of the calls")
+	p.Legend.Top = true
 	drawn := 0
 	for _, l := range r.Latency {
 		for i := range l.Functions {
@@ -136,7 +139,8 @@ func distribution(h *measure.Histogram) (points plotter.XYs) {
 // plotTimes draws every run's time against stock's median, and each arm's
 // median with its interval.
 func (r *Report) plotTimes() (*plot.Plot, error) {
-	p := newPlot("", "time, stock = 1")
+	p := figure.New("", "time, stock = 1")
+	p.Legend.Top = true
 	p.Legend.Top = true
 	names := make([]string, len(r.Workloads))
 	arms := len(r.Config.Arms)

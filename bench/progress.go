@@ -131,7 +131,7 @@ func (p *progress) count(r *Record) {
 	case r.Failed != "":
 		row.failed++
 	case !r.Warmup():
-		time, _ := figure(r)
+		time, _ := judged(r)
 		row.times = append(row.times, time)
 		row.moved = append(row.moved, changes(r))
 	}

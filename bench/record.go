@@ -64,7 +64,7 @@ type metric struct {
 // metrics are compared with stock each for itself; less is better. The first is
 // the one that counts.
 var metrics = []metric{
-	{"time", "s", "wall time of the command, or where that is always the same the workload's own figure", figure},
+	{"time", "s", "wall time of the command, or where that is always the same the workload's own figure", judged},
 	{"cpu", "s", "user and system time", func(r *Record) (float64, bool) { return r.User + r.System, true }},
 	{"wait", "s", "time that its threads were runnable and not running", sampled(func(s *measure.Sample) (float64, bool) { return s.RunDelay.Seconds(), s.HasRunDelay })},
 	{"imbalance", "tasks", "longest less shortest queue, mean over samples", sampled(meanImbalance)},
@@ -75,8 +75,8 @@ var metrics = []metric{
 	{"numa-pages", "", "pages moved to another node, of the machine", sampled(func(s *measure.Sample) (float64, bool) { return float64(s.PagesMigrated), s.HasNUMA })},
 }
 
-// figure is what the run is judged by; less is better.
-func figure(r *Record) (float64, bool) {
+// judged is what the run is judged by; less is better.
+func judged(r *Record) (float64, bool) {
 	if r.Score != nil {
 		return *r.Score, true
 	}

@@ -3,17 +3,16 @@
 package eval
 
 import (
-	"bytes"
 	"fmt"
 	"html/template"
 	"image/color"
 
 	"gonum.org/v1/plot"
-	"gonum.org/v1/plot/font"
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
-	"gonum.org/v1/plot/vg/vgsvg"
+
+	"mllb/figure"
 )
 
 // picture is a figure of the report.
@@ -22,20 +21,14 @@ type picture struct {
 	SVG   template.HTML
 }
 
-const (
-	figureWidth  = 15 * vg.Centimeter
-	figureHeight = 9 * vg.Centimeter
-)
-
-// palette tells judges apart, also for those who do not see red from green
-// (Okabe and Ito 2008).
+// palette tells judges apart.
 var palette = [numJudges]color.RGBA{
-	judgeFloat:   {0x56, 0xb4, 0xe9, 0xff},
-	judgeFixed:   {0x00, 0x72, 0xb2, 0xff},
-	judgeAlways:  {0x99, 0x99, 0x99, 0xff},
-	judge415:     {0xe6, 0x9f, 0x00, 0xff},
-	judgeCFS:     {0x00, 0x9e, 0x73, 0xff},
-	judgeGuarded: {0xcc, 0x79, 0xa7, 0xff},
+	judgeFloat:   figure.SkyBlue,
+	judgeFixed:   figure.Blue,
+	judgeAlways:  figure.Grey,
+	judge415:     figure.Orange,
+	judgeCFS:     figure.Green,
+	judgeGuarded: figure.Purple,
 }
 
 // pictures draws what the report has.
@@ -59,40 +52,13 @@ func (r *Report) pictures() ([]picture, error) {
 		if p == nil {
 			continue
 		}
-		svg, err := svg(p)
+		svg, err := figure.SVG(p, figure.Width, figure.Height)
 		if err != nil {
 			return nil, fmt.Errorf("figure %q: %w", f.title, err)
 		}
 		all = append(all, picture{f.title, svg})
 	}
 	return all, nil
-}
-
-// svg returns the element alone: HTML wants no XML declaration.
-func svg(p *plot.Plot) (template.HTML, error) {
-	c := vgsvg.New(figureWidth, figureHeight)
-	p.Draw(draw.New(c))
-	var b bytes.Buffer
-	if _, err := c.WriteTo(&b); err != nil {
-		return "", err
-	}
-	text := b.Bytes()
-	if i := bytes.Index(text, []byte("<svg")); i > 0 {
-		text = text[i:]
-	}
-	return template.HTML(text), nil
-}
-
-func newPlot(x, y string) *plot.Plot {
-	p := plot.New()
-	p.BackgroundColor = color.Transparent
-	sans := font.Font{Typeface: "Liberation", Variant: "Sans", Size: 10}
-	for _, f := range []*font.Font{&p.X.Label.TextStyle.Font, &p.Y.Label.TextStyle.Font, &p.X.Tick.Label.Font, &p.Y.Tick.Label.Font, &p.Legend.TextStyle.Font} {
-		*f = sans
-	}
-	p.X.Label.Text, p.Y.Label.Text = x, y
-	p.Add(plotter.NewGrid())
-	return p
 }
 
 // line draws points and what joins them; a single point larger.

@@ -9,13 +9,15 @@ import (
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
+
+	"mllb/figure"
 )
 
 func (r *Report) plotROC() (*plot.Plot, error) {
 	if !r.Scores[judgeFixed].AUC.defined() {
 		return nil, nil
 	}
-	p := newPlot("stay answered migrate, %", "migrate answered migrate, %")
+	p := figure.New("stay answered migrate, %", "migrate answered migrate, %")
 	p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = 0, 100, 0, 100
 	for j, s := range r.Scores {
 		points := make(plotter.XYs, 0, len(s.ROC)+1)
@@ -33,7 +35,7 @@ func (r *Report) plotROC() (*plot.Plot, error) {
 }
 
 func (r *Report) plotCalibration() (*plot.Plot, error) {
-	p := newPlot("says migrate, %", "migrated, %")
+	p := figure.New("says migrate, %", "migrated, %")
 	p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = 0, 100, 0, 100
 	if err := line(p, "ideal", palette[judgeAlways], plotter.XYs{{X: 0, Y: 0}, {X: 100, Y: 100}}); err != nil {
 		return nil, err
@@ -49,7 +51,7 @@ func (r *Report) plotCalibration() (*plot.Plot, error) {
 }
 
 func (r *Report) plotWidths() (*plot.Plot, error) {
-	p := newPlot("fractional bits", "%")
+	p := figure.New("fractional bits", "%")
 	p.X.Tick.Marker = plot.TickerFunc(widthTicks)
 	for _, f := range []struct {
 		label string
@@ -83,7 +85,7 @@ func widthTicks(float64, float64) (ticks []plot.Tick) {
 }
 
 func (r *Report) plotGaps() (*plot.Plot, error) {
-	p := newPlot("fractional bits", "logit difference")
+	p := figure.New("fractional bits", "logit difference")
 	p.X.Tick.Marker = plot.TickerFunc(widthTicks)
 	p.Y.Scale, p.Y.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
 	var points plotter.XYs
@@ -104,7 +106,7 @@ func (r *Report) plotLoads() (*plot.Plot, error) {
 	if len(groups) == 0 {
 		return nil, nil
 	}
-	p := newPlot("load", "balanced accuracy, %")
+	p := figure.New("load", "balanced accuracy, %")
 	names := make([]string, len(groups))
 	drawn := []int{judgeFixed, judgeAlways, judge415, judgeCFS}
 	for k, j := range drawn {
@@ -140,7 +142,7 @@ func (r *Report) plotImportance() (*plot.Plot, error) {
 		return nil, nil
 	}
 	ranked := r.Importance.ranked()
-	p := newPlot("loss rises by, nats", "")
+	p := figure.New("loss rises by, nats", "")
 	values, names := make(plotter.Values, len(ranked)), make([]string, len(ranked))
 	for i, f := range ranked {
 		k := len(ranked) - 1 - i // the most important on top

@@ -14,12 +14,8 @@ import (
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 	"gonum.org/v1/plot/vg/vgimg"
-)
 
-// Colours that people with any colour vision tell apart (Okabe and Ito, 2008).
-var (
-	blue       = color.NRGBA{0, 114, 178, 255}
-	vermillion = color.NRGBA{213, 94, 0, 255}
+	"mllb/figure"
 )
 
 // Figure writes loss.svg and loss.png into a directory, made if need be: the
@@ -67,7 +63,7 @@ func lossPlot(results []*Result) (*plot.Plot, error) {
 			name   string
 			points plotter.XYs
 			colour color.NRGBA
-		}{{"training", training, blue}, {"validation", validation, vermillion}} {
+		}{{"training", training, color.NRGBA(figure.Blue)}, {"validation", validation, color.NRGBA(figure.Vermilion)}} {
 			if len(results) > 1 {
 				c.colour.A = 110 // lines that lie on each other stay visible
 			}
