@@ -9,12 +9,23 @@
 #	build.sh debug     the same under lockdep, DEBUG_PREEMPT and X86_DEBUG_FPU
 #	build.sh patches   put what src has into the series
 #
-# The last line of output of a build is the path of its bzImage.
+# SERIES=6.1 makes that of Linux 6.1. The last line of output of a build is the path
+# of its bzImage.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
-series=6.12
-patches=$here/patches/$series
+series=${SERIES:-6.12}
+patches=$here/patches/6.12
+# Another kernel takes the series by a line of context. Where it does not have even that, the
+# hunk is left out, and comes by a patch of the kernel's own.
+case $series in
+6.12) own= loosely= ;;
+6.1) own=$here/patches/6.1 loosely="-C1 --exclude=MAINTAINERS --exclude=kernel/sched/debug.c --exclude=Documentation/scheduler/index.rst" ;;
+*)
+	echo "build.sh: no series for Linux $series: there are 6.12 and 6.1" >&2
+	exit 2
+	;;
+esac
 work=${XDG_CACHE_HOME:-$HOME/.cache}/mllb/kernel-$series
 jobs=${JOBS:-$(nproc)}
 cc=gcc
@@ -70,7 +81,7 @@ changed() {
 
 # Only those are under git; everything else needs no history.
 apply() {
-	sum=$(cat "$patches"/*.patch | sha256sum)
+	sum=$(cat "$patches"/*.patch ${own:+"$own"/*.patch} | sha256sum)
 	[ "$(cat "$linux.applied" 2>/dev/null)" = "$sum" ] && return
 	rm -f "$linux.applied"
 	if [ -e "$linux/.git" ]; then
@@ -85,7 +96,9 @@ apply() {
 	tree diff --cached --quiet 2>/dev/null || tree commit -qm "linux-source-$series $(cat "$linux.version")"
 	tree tag -f stock >/dev/null
 	tree checkout -q --detach
-	tree am -q "$patches"/*.patch
+	# shellcheck disable=SC2086
+	tree am -q $loosely "$patches"/*.patch
+	[ -z "$own" ] || tree am -q "$own"/*.patch
 	echo "$sum" >"$linux.applied"
 }
 
@@ -101,6 +114,7 @@ in_tree() {
 # Each changed file of src goes into the last patch that has to do with it. What else a
 # patch changes is edited in $work/linux, and committed there as a fixup!.
 refold() {
+	[ -z "$own" ] || { say "what src has goes into the series for 6.12"; exit 2; }
 	for file in "$here"/src/*; do
 		path=$(in_tree "$(basename "$file")")
 		cmp -s "$file" "$linux/$path" && continue
@@ -154,15 +168,15 @@ check)
 	;;
 stock)
 	whole
-	build stock build "$here/config-$series"
+	build stock build "$here/config"
 	;;
 patched)
 	whole
-	build patched build "$here/config-$series" "$here/config-$series-mllb"
+	build patched build "$here/config" "$here/config-mllb"
 	;;
 debug)
 	whole
-	build debug build-debug "$here/config-$series" "$here/config-$series-mllb" "$here/config-$series-debug"
+	build debug build-debug "$here/config" "$here/config-mllb" "$here/config-debug"
 	;;
 patches)
 	whole

@@ -4,12 +4,13 @@
 # them. What a step found is kept in results/ beside the kernels; a step that passed
 # on the same kernel is not repeated.
 #
-#	test.sh [STEP...]   boot, shadow, soak, cost; default: all of them
+#	test.sh [STEP...]   boot, shadow, soak, cost; default: all of them, or of SERIES=6.1
+#	                    boot and shadow
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
 mllb=${MLLB:-$here/../bin/mllb}
-work=${XDG_CACHE_HOME:-$HOME/.cache}/mllb/kernel-6.12
+work=${XDG_CACHE_HOME:-$HOME/.cache}/mllb/kernel-${SERIES:-6.12}
 results=$work/results
 cd "$here/.."
 mkdir -p "$results"
@@ -43,7 +44,10 @@ shadow() {
 }
 
 patched=$(sh kernel/build.sh patched)
-[ $# -gt 0 ] || set -- boot shadow soak cost
+if [ $# -eq 0 ]; then
+	set -- boot shadow
+	[ "${SERIES:-6.12}" != 6.12 ] || set -- "$@" soak cost
+fi
 for step; do
 	case $step in
 	boot) once boot "$patched" live "$patched" 'KUnit|Selftest|Hostile|Unprivileged' --topology 2x4x2 ;;
