@@ -280,10 +280,23 @@ func (p *pass) hard(e *entry, to int32) Reason {
 		return OnCPU
 	case t.Pinned:
 		return Disabled
-	case p.state.cool[t.ID] > p.s.Time:
+	case p.cooling(t, to):
 		return CoolDown
 	}
 	return Moved
+}
+
+// idleCool is the part of a cool-down after which a thread may move to an idle
+// CPU: better it runs there, with cold caches, than not at all.
+const idleCool = 10
+
+// cooling reports whether a thread moved too recently to go to a CPU.
+func (p *pass) cooling(t *features.Thread, to int32) bool {
+	left := p.state.cool[t.ID] - p.s.Time
+	if p.queues[to].len == 0 {
+		left -= int64(p.cfg.CoolDown - p.cfg.CoolDown/idleCool)
+	}
+	return left > 0
 }
 
 // soft checks the guard, the quota and the budget.

@@ -45,6 +45,7 @@ type Tick struct {
 	Start    time.Time
 	Took     time.Duration
 	Missed   uint64 // ticks that were dropped before this one, because it came late
+	Early    bool   // it was not due: a CPU had nothing to run while threads waited for another
 	Topology *topology.Topology
 
 	// Quiet: the host is as the last full tick left it, at rest, and nothing
@@ -92,8 +93,13 @@ type Daemon struct {
 	ForksTraced bool          // the enforcer hears of forks by itself, not only in Sync
 	// MaxCPU is the share of one CPU that the daemon may take in the long run, by
 	// CPUTime: beyond it, ticks are left out, though never for more than 10 s. 0: all of it.
-	MaxCPU   float64
-	CPUTime  func() time.Duration
+	MaxCPU  float64
+	CPUTime func() time.Duration
+	// Starved, if any, tells that a CPU went idle while threads wait for another, and
+	// Watch whether the daemon wants to hear of the next time. The kernel cannot pull
+	// what is held: an idle CPU should not have to wait for a tick.
+	Starved  <-chan struct{}
+	Watch    func(bool)
 	Topology *topology.Topology
 	// ReadTopology reads the topology again when CPUs went or came.
 	ReadTopology func() (*topology.Topology, error)
@@ -106,6 +112,9 @@ type Daemon struct {
 	rested   bool      // the last full tick left nothing to do or to wait for
 	full     time.Time // its start
 	thrift   thrift
+
+	holding bool // the last full tick left threads held
+	inVain  bool // the last full tick was early, and changed nothing
 }
 
 // Run ticks until ctx ends, which is no error, or until MaxFailures ticks
@@ -115,16 +124,25 @@ func (d *Daemon) Run(ctx context.Context) error {
 	ticker := time.NewTicker(d.Interval)
 	defer ticker.Stop()
 	last := time.Now()
+	due := true
 	for ctx.Err() == nil {
-		now := time.Now()
-		missed := uint64(max(0, (now.Sub(last)+d.Interval/2)/d.Interval-1))
-		last = now
-		if err := d.Tick(ctx, now, missed); err != nil {
+		var err error
+		if now := time.Now(); due {
+			missed := uint64(max(0, (now.Sub(last)+d.Interval/2)/d.Interval-1))
+			last = now
+			err = d.Tick(ctx, now, missed)
+		} else {
+			err = d.Early(ctx, now)
+		}
+		if err != nil {
 			return err
 		}
+		due = false
 		select {
 		case <-ctx.Done():
 		case <-ticker.C:
+			due = true
+		case <-d.Starved:
 		}
 	}
 	return nil
@@ -133,19 +151,39 @@ func (d *Daemon) Run(ctx context.Context) error {
 // Tick runs one tick and tells the observer. It returns an error only if the
 // daemon is to end.
 func (d *Daemon) Tick(ctx context.Context, now time.Time, missed uint64) error {
-	d.tick = Tick{Start: now, Missed: missed, Topology: d.Topology}
-	var err error
-	if d.tick.Spared = !d.affords(now); !d.tick.Spared {
-		d.tick.Quiet = d.quiet(now)
+	t := Tick{Start: now, Missed: missed}
+	if t.Spared = !d.affords(now); !t.Spared {
+		t.Quiet = d.quiet(now)
 	}
-	if !d.tick.Spared && !d.tick.Quiet {
-		d.rested, d.full = false, now
+	return d.do(ctx, t)
+}
+
+// Early makes a tick that is not due, unless it would take too much CPU time: a
+// CPU starves. If it changes nothing, what is wrong waits until one is due.
+func (d *Daemon) Early(ctx context.Context, now time.Time) error {
+	if !d.affords(now) {
+		return nil // the next tick asks to be told again
+	}
+	return d.do(ctx, Tick{Start: now, Early: true})
+}
+
+// do makes a tick of which is known when it began, and whether it is left out.
+func (d *Daemon) do(ctx context.Context, t Tick) error {
+	now := t.Start
+	d.tick = t
+	d.tick.Topology = d.Topology
+	var err error
+	if !t.Spared && !t.Quiet {
+		d.rested, d.inVain, d.full = false, false, now
 		if err = d.once(ctx); err != nil {
 			d.tick.Err, d.tick.Snapshot, d.tick.Plan = err, nil, nil
 		}
 		d.paid()
 	}
 	d.tick.Took = time.Since(now)
+	if d.Watch != nil {
+		d.Watch(d.holding && !d.inVain && d.failures == 0 && err == nil)
+	}
 	d.Observer.Tick(&d.tick)
 	if err == nil {
 		d.failures = 0
@@ -193,6 +231,8 @@ func (d *Daemon) once(ctx context.Context) error {
 	// In observe there are no errors, and the planner goes on as if its plan
 	// had been carried out: it does not predict one move over and over.
 	d.Planner.Commit(s, plan, d.tick.Errors)
+	d.holding = d.Enforcer != nil && (held(s) || len(plan.Holds) > 0)
+	d.inVain = d.tick.Early && len(plan.Holds)+len(plan.Releases) == 0
 	d.rested = d.atRest(s, plan)
 	return nil
 }

@@ -112,32 +112,47 @@ func TestHolds(t *testing.T) {
 	}
 }
 
-// A hold that failed starts no cool-down, one that took effect does.
+// A hold that failed starts no cool-down, one that took effect does; for an
+// idle CPU a tenth of it will do.
 func TestCommit(t *testing.T) {
-	for _, failed := range []bool{false, true} {
+	for _, tt := range []struct {
+		name         string
+		failed, idle bool
+		step         time.Duration
+		want         []int
+	}{
+		{"to an idle CPU", false, true, 40 * time.Millisecond, []int{1, 0, 0, 1}},
+		{"to a busy CPU", false, false, 400 * time.Millisecond, []int{1, 0, 0, 1}},
+		{"failed", true, true, time.Millisecond, []int{1, 1, 1, 1}},
+		{"failed, to a busy CPU", true, false, time.Millisecond, []int{1, 1, 1, 1}},
+	} {
 		s := &features.Snapshot{Time: 1e9, Runqueues: []features.Runqueue{{Online: true}, {Online: true}}}
 		all := s.Mask(topology.NewCPUSet(0, 1))
-		for i := range int32(2) {
+		thread := func(cpu int32, running, pinned bool) {
 			s.Threads = append(s.Threads, features.Thread{
-				ID: features.ID{TID: i + 1}, State: 'R', Running: i == 0, Runnable: 1024, Managed: true, Faults: -1, Hold: 0, Owner: all,
-				PreferredNode: features.NoNode,
+				ID: features.ID{TID: int32(len(s.Threads) + 1)}, State: 'R', CPU: cpu, Running: running, Pinned: pinned,
+				Runnable: 1024, Managed: true, Faults: -1, Hold: cpu, Owner: all, PreferredNode: features.NoNode,
 			})
+		}
+		thread(0, true, false)
+		thread(0, false, false)
+		if !tt.idle {
+			thread(0, false, true)
+			thread(0, false, true)
+			thread(1, true, false)
 		}
 		b := scheduler.NewBalancer(machine(t, "1x2x1"), scheduler.Config{Mode: scheduler.Own, CoolDown: time.Second}, scheduler.Always{})
 		errs := []error{nil}
-		if failed {
+		if tt.failed {
 			errs[0] = errTest
 		}
-		for tick, want := range []int{1, 0, 0, 1} {
+		for tick, want := range tt.want {
 			p := b.Plan(s)
-			if failed {
-				want = 1
-			}
 			if len(p.Holds) != want {
-				t.Errorf("failed %v: %d holds at tick %d, want %d", failed, len(p.Holds), tick, want)
+				t.Errorf("%s: %d holds at tick %d, want %d", tt.name, len(p.Holds), tick, want)
 			}
 			b.Commit(s, p, errs[:min(len(errs), len(p.Holds))])
-			s.Time += 4e8
+			s.Time += int64(tt.step)
 		}
 	}
 }

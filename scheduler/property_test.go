@@ -125,7 +125,11 @@ func (j *judge) move(t *rapid.T, c *scheduler.Candidate, th *features.Thread, ho
 	if th.Pinned || th.Running && !c.Active || c.Asked && !c.Verdict.Migrate {
 		t.Fatalf("thread %+v moved against a hard condition or the policy", *th)
 	}
-	if at, ok := j.last[th.ID]; ok && j.r.s.Time < at+int64(j.r.cfg.CoolDown) {
+	cool := j.r.cfg.CoolDown
+	if loads[c.To] == 0 {
+		cool /= 10
+	}
+	if at, ok := j.last[th.ID]; ok && j.r.s.Time < at+int64(cool) {
 		t.Fatalf("thread %d moved again after %v", th.TID, time.Duration(j.r.s.Time-at))
 	}
 	d := domainOf(j.r.b.Topology(), c)

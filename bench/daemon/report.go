@@ -34,6 +34,7 @@ type Report struct {
 	Ticks  uint64 `json:"ticks"`
 	Quiet  uint64 `json:"quiet"`  // of them skipped: the host was as the last one left it
 	Spared uint64 `json:"spared"` // of them left out to stay below --max-cpu
+	Early  uint64 `json:"early"`  // of them not due: a CPU was idle while threads waited for another
 	Failed uint64 `json:"failed"`
 	Missed uint64 `json:"missed"`
 

@@ -34,6 +34,7 @@ func (c *checkCmd) ladder() []rung {
 		{Name: "decisions-fentry", What: "the kernel's decisions, by fentry on can_migrate_task", Needs: "BTF, the function not inlined, CAP_BPF and CAP_PERFMON", probe: probeFentry},
 		{Name: "decisions-kprobe", What: "the same by kprobe", Needs: "CONFIG_KPROBES, CAP_BPF and CAP_PERFMON", probe: probeKprobe},
 		{Name: "forks-bpf", What: "forks of held threads, at once", Needs: "BTF, CAP_BPF and CAP_PERFMON; else they are found in snapshots", probe: probeForks},
+		{Name: "idle-bpf", What: "CPUs that go idle while held threads wait, at once", Needs: "BTF, CAP_BPF and CAP_PERFMON; else they wait for the next tick", probe: probeIdle},
 		{Name: "measure-bpf", What: "what the scheduler does to a workload, for mllb bench", Needs: "BTF, CAP_BPF and CAP_PERFMON; else /proc tells less", probe: probeMeasure},
 		{Name: "latency-fentry", What: "how long the kernel's balancer takes", Needs: "the same as decisions-fentry, for sched_balance_rq as well", probe: probeLatency},
 		{Name: "affinity", What: "sched_setaffinity of mllbd's own threads", Needs: "a kernel and sandbox that allow it", probe: probeAffinity, fatal: true},

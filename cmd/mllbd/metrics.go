@@ -41,6 +41,7 @@ var plain = []metric{
 	{desc("ticks_failed_total", "Ticks that failed and changed nothing."), prometheus.CounterValue, func(c *counters) float64 { return float64(c.Failed) }},
 	{desc("ticks_missed_total", "Ticks dropped because the one before took too long."), prometheus.CounterValue, func(c *counters) float64 { return float64(c.Missed) }},
 	{desc("ticks_quiet_total", "Ticks skipped because the host was at rest."), prometheus.CounterValue, func(c *counters) float64 { return float64(c.Quiet) }},
+	{desc("ticks_early_total", "Ticks that were not due, but a CPU was idle while threads waited for another."), prometheus.CounterValue, func(c *counters) float64 { return float64(c.Early) }},
 	{desc("ticks_spared_total", "Ticks left out to stay below --max-cpu."), prometheus.CounterValue, func(c *counters) float64 { return float64(c.Spared) }},
 	{desc("tick_seconds_total", "Wall time spent in ticks."), prometheus.CounterValue, func(c *counters) float64 { return c.Took.Seconds() }},
 	{desc("cpu_seconds_total", "CPU time of mllbd itself."), prometheus.CounterValue, func(*counters) float64 { return cpuTime().Seconds() }},
@@ -53,7 +54,8 @@ var plain = []metric{
 	{desc("threads_held", "Threads held on one CPU."), prometheus.GaugeValue, func(c *counters) float64 { return float64(c.Held) }},
 	{desc("imbalance", "Longest less shortest cfs queue, in tasks."), prometheus.GaugeValue, func(c *counters) float64 { return float64(c.Imbalance) }},
 	{desc("imbalance_max", "Largest imbalance of any tick, in tasks."), prometheus.GaugeValue, func(c *counters) float64 { return float64(c.ImbalanceMax) }},
-	{desc("imbalance_tasks_total", "Sum of the imbalance of all ticks but those spared; its rate over that of their number is the mean."), prometheus.CounterValue, func(c *counters) float64 { return float64(c.ImbalanceSum) }},
+	{desc("imbalance_tasks_total", "Sum of the imbalance; its rate over that of mllb_imbalance_ticks_total is the mean."), prometheus.CounterValue, func(c *counters) float64 { return float64(c.ImbalanceSum) }},
+	{desc("imbalance_ticks_total", "Ticks that were due and knew the imbalance."), prometheus.CounterValue, func(c *counters) float64 { return float64(c.ImbalanceN) }},
 }
 
 var (

@@ -267,7 +267,60 @@ func (s *session) openEnforcer() error {
 	if s.forks != nil {
 		go s.forks.run(enforcer)
 	}
+	s.openIdle()
 	return nil
+}
+
+// openIdle has the kernel tell of CPUs that go idle while held threads wait.
+func (s *session) openIdle() {
+	r, ok := s.host.(*bpf.Reader)
+	if !ok {
+		return // from /proc a tick costs too much to make more of them
+	}
+	w, err := r.OpenIdle()
+	if err != nil {
+		s.log.Info("an idle CPU waits for the next tick", "why", err)
+		return
+	}
+	s.idle = &idleWatch{watch: w, log: s.log, starved: make(chan struct{}, 1)}
+	go s.idle.run()
+}
+
+// idleWatch tells the daemon of idle CPUs.
+type idleWatch struct {
+	watch   *bpf.Idle
+	log     *slog.Logger
+	starved chan struct{}
+}
+
+func (w *idleWatch) run() {
+	for {
+		err := w.watch.Wait()
+		if errors.Is(err, os.ErrClosed) {
+			return
+		}
+		if err != nil {
+			w.log.Warn("an idle CPU was missed", "err", err)
+			time.Sleep(100 * time.Millisecond) // it may go on failing
+			continue
+		}
+		select {
+		case w.starved <- struct{}{}:
+		default: // the daemon has not heard of the last one yet
+		}
+	}
+}
+
+func (w *idleWatch) arm(yes bool) {
+	if err := w.watch.Arm(yes); err != nil {
+		w.log.Debug("idle CPUs wait for the next tick", "err", err)
+	}
+}
+
+func (w *idleWatch) close() {
+	if err := w.watch.Close(); err != nil {
+		w.log.Warn("close the watch of idle CPUs", "err", err)
+	}
 }
 
 // forkTracer feeds the forks of held threads to the enforcer.

@@ -146,6 +146,13 @@ func probeForks(root string) (string, error) {
 	return "", bpf.ProbeForks()
 }
 
+func probeIdle(root string) (string, error) {
+	if filepath.Clean(root) != "/" {
+		return "", errLive
+	}
+	return "", bpf.ProbeIdle()
+}
+
 // probeAffinity sets the mask of a thread of mllbd's own to what it is.
 func probeAffinity(string) (string, error) {
 	runtime.LockOSThread()

@@ -31,7 +31,7 @@ func (s *session) report(failed error) error {
 func newReport(c *counters, id identity, restored affinity.Report) *daemon.Report {
 	return &daemon.Report{
 		Schema: daemon.Schema, Mode: id.Mode, Policy: id.Policy, Model: id.Model, Snapshots: id.Rung, Enforcer: id.Enforcer,
-		Ticks: c.Ticks, Quiet: c.Quiet, Spared: c.Spared, Failed: c.Failed, Missed: c.Missed,
+		Ticks: c.Ticks, Quiet: c.Quiet, Spared: c.Spared, Early: c.Early, Failed: c.Failed, Missed: c.Missed,
 		Asked: levels(c.Asked), Approved: levels(c.Approved), Moved: levels(c.Moves), Outside: c.Outside, Refused: refusals(c.refused()),
 		HeldInPlace: c.InPlace, HoldFailed: c.HoldFailed, Released: c.Released,
 		ImbalanceMean: c.imbalanceMean(), ImbalanceMax: c.ImbalanceMax,

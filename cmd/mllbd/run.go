@@ -77,6 +77,7 @@ type session struct {
 
 	enforcer *affinity.Enforcer // nil in observe, and once closed
 	forks    *forkTracer
+	idle     *idleWatch // nil where there is none
 	child    *child
 	restored affinity.Report
 }
@@ -240,6 +241,9 @@ func (s *session) loop(ctx context.Context) error {
 	if s.enforcer != nil {
 		d.Enforcer = s.enforcer
 	}
+	if s.idle != nil {
+		d.Starved, d.Watch = s.idle.starved, s.idle.arm
+	}
 	if cfg.Mode == scheduler.Assist {
 		d.Lease = s.cfg.Lease
 	}
@@ -326,6 +330,9 @@ func (s *session) close() {
 	}
 	if s.forks != nil {
 		s.forks.close()
+	}
+	if s.idle != nil {
+		s.idle.close()
 	}
 	if s.server != nil {
 		s.server.close()

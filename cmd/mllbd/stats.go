@@ -28,6 +28,7 @@ type counters struct {
 	Ticks, Failed, Missed uint64
 	Quiet                 uint64        // ticks skipped: the host was as the last one left it
 	Spared                uint64        // ticks left out to stay below --max-cpu
+	Early                 uint64        // ticks that were not due: a CPU was idle while threads waited
 	Took, TookMax         time.Duration // of all ticks together; of the slowest
 
 	Candidates [topology.NumLevels][scheduler.NumReasons]uint64
@@ -42,6 +43,7 @@ type counters struct {
 	Imbalance    uint32 // longest less shortest cfs queue
 	ImbalanceMax uint32
 	ImbalanceSum uint64
+	ImbalanceN   uint64 // ticks that were due and knew of it, of which that is the sum
 	Threads      int
 	Managed      int
 	Held         int
@@ -71,6 +73,9 @@ func (st *stats) Tick(t *scheduler.Tick) {
 	c := &st.c
 	c.Ticks++
 	c.Missed += t.Missed
+	if t.Early {
+		c.Early++
+	}
 	c.Took += t.Took
 	c.TookMax = max(c.TookMax, t.Took)
 	if t.Err != nil {
@@ -86,6 +91,7 @@ func (st *stats) Tick(t *scheduler.Tick) {
 	if t.Quiet { // the gauges hold, and count once more in the mean
 		c.Quiet++
 		c.ImbalanceSum += uint64(c.Imbalance)
+		c.ImbalanceN++
 		return
 	}
 	c.threads(t)
@@ -180,7 +186,10 @@ func (c *counters) queues(t *scheduler.Tick) {
 		c.Imbalance = 0
 	}
 	c.ImbalanceMax = max(c.ImbalanceMax, c.Imbalance)
-	c.ImbalanceSum += uint64(c.Imbalance)
+	if !t.Early {
+		c.ImbalanceSum += uint64(c.Imbalance)
+		c.ImbalanceN++
+	}
 }
 
 // read returns a copy that shares nothing.
@@ -196,12 +205,13 @@ func (st *stats) read() counters {
 	return c
 }
 
-// imbalanceMean is the mean over all ticks that know of it.
+// imbalanceMean is the mean over the ticks that were due and knew of it. Early
+// ones come when there is one.
 func (c *counters) imbalanceMean() float64 {
-	if n := c.Ticks - c.Failed - c.Spared; n > 0 {
-		return float64(c.ImbalanceSum) / float64(n)
+	if c.ImbalanceN == 0 {
+		return 0
 	}
-	return 0
+	return float64(c.ImbalanceSum) / float64(c.ImbalanceN)
 }
 
 // refused sums the candidates of all levels that met each reason but Moved.

@@ -43,7 +43,7 @@ func (s *session) summary() {
 			s.log.Info("agreement", "stay_stay", k.By[0][0], "stay_migrate", k.By[0][1], "migrate_stay", k.By[1][0],
 				"migrate_migrate", k.By[1][1], "outside", k.Outside, "lost", k.Drops)
 		}
-		s.log.Info("summary", "seconds", up.Seconds(), "ticks", c.Ticks, "failed", c.Failed, "missed", c.Missed, "spared", c.Spared,
+		s.log.Info("summary", "seconds", up.Seconds(), "ticks", c.Ticks, "failed", c.Failed, "missed", c.Missed, "early", c.Early, "spared", c.Spared,
 			"asked", total(c.Asked), "approved", total(c.Approved), "outside", c.Outside, "moved", total(c.Moves), "held_in_place", c.InPlace,
 			"refused", reasons(c.refused()), "imbalance_mean", c.imbalanceMean(), "imbalance_max", c.ImbalanceMax,
 			"cpu_percent", share, "restored", s.restored.Restored+s.restored.Inherited, "left", s.restored.Failed)
@@ -53,8 +53,8 @@ func (s *session) summary() {
 }
 
 func writeSummary(w io.Writer, c *counters, up time.Duration, share float64, mode string, r affinity.Report) {
-	fmt.Fprintf(w, "mllbd: %d ticks in %.1f s (%d failed, %d missed, %d spared), %.2f %% of one CPU\n",
-		c.Ticks, up.Seconds(), c.Failed, c.Missed, c.Spared, share)
+	fmt.Fprintf(w, "mllbd: %d ticks in %.1f s (%d early, %d failed, %d missed, %d spared), %.2f %% of one CPU\n",
+		c.Ticks, up.Seconds(), c.Early, c.Failed, c.Missed, c.Spared, share)
 	fmt.Fprintf(w, "mllbd: decisions asked %d, approved %d, moved %d%s; held in place %d; refused: %s\n",
 		total(c.Asked), total(c.Approved), total(c.Moves), byLevel(c.Moves), c.InPlace, reasons(c.refused()))
 	if c.Outside > 0 {

@@ -129,7 +129,7 @@ func render(id identity, c, before *counters, share float64, up time.Duration) s
 		fmt.Fprintf(&b, "agrees     %s\n", c.Compared)
 	}
 	fmt.Fprintf(&b, "refused    %s\n", reasons(c.refused()))
-	fmt.Fprintf(&b, "mllbd      cpu %.2f%%  ticks %d  failed %d  missed %d  spared %d", 100*share, c.Ticks, c.Failed, c.Missed, c.Spared)
+	fmt.Fprintf(&b, "mllbd      cpu %.2f%%  ticks %d  early %d  failed %d  missed %d  spared %d", 100*share, c.Ticks, c.Early, c.Failed, c.Missed, c.Spared)
 	if c.LastErr != "" {
 		fmt.Fprintf(&b, "  last error: %s", strings.ReplaceAll(c.LastErr, "\n", " "))
 	}

@@ -12,6 +12,8 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
 	"golang.org/x/sys/unix"
+
+	"mllb/features"
 )
 
 // Probe reports whether snapshots by eBPF work here, by taking one. The error
@@ -31,6 +33,24 @@ func ProbeForks() error {
 		return err
 	}
 	return f.Close()
+}
+
+// ProbeIdle reports whether idle CPUs can be watched here.
+func ProbeIdle() error {
+	r, err := Open(Options{})
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	var s features.Snapshot
+	if err := r.Snapshot(&s); err != nil {
+		return err
+	}
+	w, err := r.OpenIdle()
+	if err != nil {
+		return err
+	}
+	return w.Close()
 }
 
 // Errors that say what this kernel or process lacks. Those of Open and
