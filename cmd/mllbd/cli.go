@@ -46,7 +46,7 @@ type runCmd struct {
 	Exclude   []string      `help:"Leave these alone: command names, or cgroups (with a '/')." placeholder:"NAME|CGROUP"`
 	Budget    int           `help:"Moves a tick at the most; 0: grows with the CPUs." default:"0"`
 	Lease     time.Duration `help:"How long assist holds a thread that it moved." default:"1s"`
-	CoolDown  time.Duration `help:"How long a thread that moved is left where it is." default:"500ms"`
+	CoolDown  time.Duration `help:"How long a thread that moved is left where it is; a tenth of it, if a CPU is idle." default:"500ms"`
 	Snapshot  string        `help:"How the host is read: ${enum}. auto takes bpf where the kernel allows it." enum:"auto,bpf,proc" default:"auto"`
 	Events    string        `help:"Append one JSON line for each decision to FILE." placeholder:"FILE"`
 	Report    string        `help:"At the end, write what was done to FILE, as JSON." placeholder:"FILE"`
