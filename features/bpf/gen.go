@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package bpf reads host snapshots, follows forks and watches for idle CPUs by
-// eBPF: one pass of an iter/task program for all threads and runqueues, and tracepoints
-// for the children of held threads and for CPUs that they could run on. The C side is mllb.h (the contract), kernel.h and
-// *.bpf.c; its objects are generated and committed, for little endian 64-bit.
+// eBPF: one pass of an iter/task program for all threads and runqueues, and
+// tracepoints for the children of held threads and for CPUs that those could
+// run on. The C side is mllb.h (the contract), kernel.h and *.bpf.c; its
+// objects are generated and committed, for little endian 64-bit.
 package bpf
 
 // Debian keeps asm/types.h in a folder of the architecture, which clang does
