@@ -6,15 +6,24 @@
 // A mask is only ever made narrower than its owner's, the journal knows of a
 // hold before the kernel does, and a thread is given back only while its mask
 // is still one that mllb set: whoever changed it meanwhile keeps the change.
+//
+// The words: a thread is held on one CPU, moved to another while it is held,
+// and released, which gives its owner's mask back. It is foreign once its owner
+// changed its mask while it was held. A thread that was not held and has a
+// narrowed mask is pinned, by its owner, or has inherited a held thread's: its
+// lineage says which. state.go has the states of a thread and how they change,
+// record.go the lines of the journal.
 package affinity
 
 import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 
 	"mllb/features"
+	"mllb/internal/number"
 )
 
 // The kinds of enforcer.
@@ -27,6 +36,7 @@ const (
 var (
 	ErrBusy    = errors.New("another mllbd is running")           // its pid is in the message
 	ErrJournal = errors.New("the journal is refused")             // Restore moves it aside
+	ErrDamaged = errors.New("lines of the journal are damaged")   // what they held is not known
 	ErrGone    = errors.New("the thread has ended")               // between snapshot and hold
 	ErrChanged = errors.New("its owner changed its mask")         // between snapshot and hold
 	ErrForeign = errors.New("the thread is no longer ours")       // its owner changed its mask while it was held
@@ -34,6 +44,9 @@ var (
 	ErrSystem  = errors.New("not a thread that may be held")      // pid 1, a kernel thread, mllbd itself
 	ErrOutside = errors.New("the thread is outside of --cgroup")  // cpuset: never reparent such a thread
 	ErrClosed  = errors.New("the enforcer is closed")
+
+	// ErrNamespace: its thread ids and times mean nothing here.
+	ErrNamespace = errors.New("the journal is of another namespace")
 )
 
 // Config is what an enforcer is told once.
@@ -42,6 +55,7 @@ type Config struct {
 	StateDir string       // of journal and lock, created with mode 0700; "" is "/run/mllb"
 	Kind     string       // KindAffinity or KindCPUSet; "" is KindAffinity
 	Cgroup   string       // KindCPUSet: absolute directory of a v1 cpuset or a v2 hierarchy
+	Marks    Marks        // what threads asked for; nil: lineage says whose a narrowed mask is
 	Forks    ForkSource   // exact fork following; nil: children are found in snapshots
 	Log      *slog.Logger // nil: nothing is logged
 	Sys      Sys          // the kernel; nil: the real one
@@ -54,6 +68,7 @@ type ForkSource interface {
 	Track(tid int32) error
 	Untrack(tid int32) error // of a thread that is not tracked (any more): nil
 	Lost() (uint64, error)   // forks that were not reported so far
+	Pinned(tid int32) bool   // anybody else is known to have given it a mask since it was tracked
 }
 
 // Fork is one fork, as a ForkSource saw it.
@@ -72,13 +87,16 @@ type Report struct {
 	Gone      int      // have ended
 	Foreign   int      // left alone: their mask was changed meanwhile
 	Failed    int      // could not be given back; a note says why
-	Notes     []string // what was healed, discarded or failed, a line each
+	Notes     []string // what was healed, discarded or failed, a line each: the first maxNotes
+	Unsaid    int      // notes beyond those
 }
+
+const maxNotes = 20
 
 // String is the report in one line, without the notes.
 func (r Report) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d masks restored", r.Restored+r.Inherited)
+	b.WriteString(number.Of(r.Restored+r.Inherited, "mask") + " restored")
 	for _, p := range []struct {
 		n    int
 		what string
@@ -94,7 +112,19 @@ func (r Report) String() string {
 }
 
 func (r *Report) note(format string, args ...any) {
+	if len(r.Notes) >= maxNotes {
+		r.Unsaid++
+		return
+	}
 	r.Notes = append(r.Notes, fmt.Sprintf(format, args...))
+}
+
+// Lines are the notes, and how many there are beyond them.
+func (r *Report) Lines() []string {
+	if r.Unsaid == 0 {
+		return r.Notes
+	}
+	return append(slices.Clip(r.Notes), fmt.Sprintf("and %d more like these", r.Unsaid))
 }
 
 // Stats are counts since Open, but for Held.

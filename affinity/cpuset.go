@@ -15,7 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"mllb/cgroup"
+	"mllb/internal/cgroup"
 	"mllb/topology"
 )
 
@@ -47,6 +47,8 @@ type cpusets struct {
 	mount cgroup.Mount
 	hierarchy
 	groups map[int32]bool // CPUs whose group exists
+	owner  *ownerWatch    // of a v1 cpuset, or nil
+	pause  time.Time      // until when nothing is made, for its owner's sake
 }
 
 func newCPUSets(cfg *Config, dir string) (*cpusets, error) {
@@ -101,7 +103,7 @@ func (c *cpusets) where(tgid, tid int32) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return c.sys.dir(&c.mount, all), nil
+	return c.mount.DirOf(all), nil
 }
 
 func (c *cpusets) origin(tgid, tid int32) (string, error) {
@@ -119,9 +121,20 @@ func (c *cpusets) origin(tgid, tid int32) (string, error) {
 
 func (c *cpusets) ready(cpu int32) error {
 	if c.groups[cpu] {
-		return nil
+		if _, err := os.Stat(c.group(cpu)); err == nil {
+			return nil
+		}
+		clear(c.groups) // they went with DIR, which has been made anew
+	}
+	if time.Now().Before(c.pause) {
+		return fmt.Errorf("another process has just opened %s: %w", c.dir, ErrChanged)
 	}
 	if len(c.groups) == 0 {
+		if c.owner != nil {
+			if err := c.owner.mark(); err != nil {
+				return err
+			}
+		}
 		if err := c.create(); err != nil {
 			return fmt.Errorf("make %s/%s: %w", c.dir, groupName, err)
 		}
@@ -133,7 +146,7 @@ func (c *cpusets) ready(cpu int32) error {
 	return nil
 }
 
-func (c *cpusets) narrow(tid, cpu int32) error { return c.put(tid, c.group(cpu)) }
+func (c *cpusets) narrow(r *record) error { return c.put(r.TID, c.group(r.CPU)) }
 
 // put moves a thread. A write of a tid that has ended is ESRCH.
 func (c *cpusets) put(tid int32, dir string) error {

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"mllb/features"
 )
 
 // A fixture of cgroupfs takes what is written and does nothing about it, so
@@ -57,7 +59,7 @@ func TestCPUSetV2(t *testing.T) {
 	if err := c.ready(3); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.narrow(91, 3); err != nil {
+	if err := c.narrow(&record{ID: features.ID{TID: 91}, CPU: 3}); err != nil {
 		t.Fatal(err)
 	}
 	for file, want := range map[string]string{

@@ -41,8 +41,8 @@ func tick(t testing.TB, e *Enforcer, h *fakeHost) *features.Snapshot {
 
 func mask(cpus ...int) topology.CPUSet { return topology.NewCPUSet(cpus...) }
 
-// TestSettle: what becomes of a held thread when its mask changes.
-func TestSettle(t *testing.T) {
+// TestChanged: what becomes of a held thread when its mask changes.
+func TestChanged(t *testing.T) {
 	tests := []struct {
 		name    string
 		owner   topology.CPUSet
@@ -163,8 +163,8 @@ func TestApplyErrors(t *testing.T) {
 	}
 }
 
-// TestRelatives: who counts as the child of a held thread, and who does not.
-func TestRelatives(t *testing.T) {
+// TestLineage: who counts as the child of a held thread, and who does not.
+func TestLineage(t *testing.T) {
 	full := newFakeHost().all()
 	tests := []struct {
 		name string
@@ -200,7 +200,7 @@ func TestRelatives(t *testing.T) {
 		{"execve of a thread", func(h *fakeHost, p *fakeTask) *fakeTask { h.exec(p); return p }, full},
 		{"stranger pinned there", func(h *fakeHost, p *fakeTask) *fakeTask { return h.spawn(mask(2)) }, mask(2)},
 		{"sibling pinned there", func(h *fakeHost, p *fakeTask) *fakeTask {
-			c := h.fork(h.tasks[101], false, false)
+			c := h.fork(h.tasks[firstTID+1], false, false)
 			c.Mask = mask(2)
 			return c
 		}, mask(2)},
@@ -266,7 +266,7 @@ func TestTracedLookAlike(t *testing.T) {
 	holdAll(t, e, h, 2)
 	c := h.fork(p, true, false)
 	e.Forked(h.events[0])
-	if !c.Mask.Equal(h.all()) || h.traced[c.TID] {
+	if !c.Mask.Equal(h.all()) || !h.traced[c.TID] { // a fork of its own may be under way
 		t.Fatalf("the child has {%s}, tracked %v", c.Mask, h.traced[c.TID])
 	}
 	if errs := e.Apply(tick(t, e, h), []features.Hold{{Thread: 1, CPU: 2}}, 0); errs[0] != nil {
@@ -296,13 +296,59 @@ func TestTracedLookAlike(t *testing.T) {
 	}
 }
 
+// TestTracedPins: who pins itself to the very CPU that mllb put it on keeps that,
+// where the ForkSource tells; and nobody stays tracked for ever.
+func TestTracedPins(t *testing.T) {
+	h := newFakeHost()
+	p, q := h.spawn(h.all()), h.spawn(h.all())
+	cfg := fakeConfig(t.TempDir(), h)
+	cfg.Forks = h
+	e, _, err := Open(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	holdAll(t, e, h, 2)
+	quick, slow := h.fork(p, false, false), h.fork(p, false, false)
+	h.pin(quick, 2)
+	h.pin(q, 2)
+	for _, f := range h.events {
+		e.Forked(f)
+	}
+	h.pin(slow, 2)
+	for range keepTicks + 2 {
+		tick(t, e, h)
+	}
+	for name, c := range map[string]*fakeTask{"a child, before its fork was seen to": quick, "a child, after": slow} {
+		if !c.Mask.Equal(mask(2)) {
+			t.Errorf("%s: {%s}", name, c.Mask)
+		}
+	}
+	for tid := range h.traced {
+		if n := e.known[tid]; n == nil || !n.state.holds() {
+			t.Errorf("thread %d is still tracked", tid)
+		}
+	}
+	if _, err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if !q.Mask.Equal(mask(2)) || !p.Mask.Equal(h.all()) {
+		t.Errorf("who was held and pinned itself has {%s}, its like {%s}", q.Mask, p.Mask)
+	}
+}
+
+// pin has a thread pin itself, of which the ForkSource hears if it is traced.
+func (h *fakeHost) pin(t *fakeTask, cpu int) {
+	h.set(t, mask(cpu))
+	h.pinned[t.TID] = h.traced[t.TID]
+}
+
 // TestStray: a thread id that is reused while its mask is set is noticed.
 func TestStray(t *testing.T) {
 	h := newFakeHost()
 	p := h.spawn(h.all())
 	e, _ := openFake(t, h)
 	s := tick(t, e, h)
-	e.sys, e.mech = &reuser{fakeHost: h, id: p.ID}, &masks{h}
+	e.sys, e.mech = &reuser{fakeHost: h, id: p.ID}, &masks{h, &e.mark}
 	if err := e.Apply(s, []features.Hold{{Thread: 0, CPU: 1}}, 0)[0]; !errors.Is(err, ErrGone) {
 		t.Errorf("hold: %v, want ErrGone", err)
 	}
@@ -363,17 +409,25 @@ func TestKilledThen(t *testing.T) {
 			p.Mask = mask(2)
 		}, mask(2)},
 		{"another thread has the id", func(t *testing.T, e *Enforcer, h *fakeHost, s *features.Snapshot, p *fakeTask) {
-			p.Start, p.family = h.now, 99
+			p.Start, p.owner = h.now, 99
 		}, mask(2)},
 		{"another process has the id, and pins a thread there", func(t *testing.T, e *Enforcer, h *fakeHost, s *features.Snapshot, p *fakeTask) {
 			h.now++
 			lead := *p
-			lead.Start, lead.family, lead.Mask = h.now, 99, full
+			lead.Start, lead.owner, lead.Mask = h.now, 99, full
 			h.tasks[lead.TID] = &lead
 			h.nextTID++
-			p.ID, p.family = features.ID{TID: h.nextTID, Start: h.now}, 99
+			p.ID, p.owner = features.ID{TID: h.nextTID, Start: h.now}, 99
 			h.tasks[p.TID] = p
 		}, mask(2)},
+		{"threads had the id before whose end is not in the journal", func(t *testing.T, e *Enforcer, h *fakeHost, s *features.Snapshot, p *fakeTask) {
+			for r := e.known[p.TID].record; r.Start > p.Start-30; {
+				r.Start--
+				if err := e.file.append(r.append(nil, opHold), 1); err != nil {
+					t.Error(err)
+				}
+			}
+		}, full},
 		{"killed between journal and kernel", func(t *testing.T, e *Enforcer, h *fakeHost, s *features.Snapshot, p *fakeTask) {
 			h.crash = 1
 			defer func() { _, h.crash = recover(), -1 }()
@@ -426,7 +480,7 @@ func TestForgotten(t *testing.T) {
 	if err := e.Release(s, []int32{0})[0]; err != nil {
 		t.Fatal(err)
 	}
-	for n := range pastTicks + 3 {
+	for n := range keepTicks + 3 {
 		tick(t, e, h)
 		text, err := os.ReadFile(e.file.path())
 		if err != nil {
@@ -437,8 +491,8 @@ func TestForgotten(t *testing.T) {
 			t.Fatal(err, j)
 		}
 		want := 0
-		for _, n := range e.past {
-			if !n.child {
+		for _, n := range e.lineage.past {
+			if n.state == released {
 				want = 1
 			}
 		}
@@ -446,8 +500,8 @@ func TestForgotten(t *testing.T) {
 			t.Errorf("tick %d: %d entries in the journal, want %d", n, got, want)
 		}
 	}
-	if len(e.past)+len(e.gone)+len(e.known) != 0 || e.trails[2] != 0 || !child.Mask.Equal(h.all()) {
-		t.Errorf("past %v, gone %v, known %v, trails %v, child {%s}", e.past, e.gone, e.known, e.trails, child.Mask)
+	if len(e.lineage.past)+len(e.lineage.latest)+len(e.known) != 0 || e.lineage.trails[2] != 0 || !child.Mask.Equal(h.all()) {
+		t.Errorf("known %v, lineage %+v, child {%s}", e.known, e.lineage, child.Mask)
 	}
 }
 

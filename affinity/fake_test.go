@@ -24,15 +24,16 @@ const fakeCPUs = 8
 type fakeTask struct {
 	Task
 	want    topology.CPUSet
-	family  int  // and the inode of its cgroup
-	changed bool // its owner changed its mask
+	owner   int             // and the inode of its cgroup
+	changed bool            // its owner changed its mask
+	asked   topology.CPUSet // user_cpus_ptr; nil: none
 }
 
 // fakeHost is a kernel with threads, forks and masks, and nothing else.
 type fakeHost struct {
 	now     uint64
 	nextTID int32
-	nextFam int
+	owners  int
 	tasks   map[int32]*fakeTask
 	online  topology.CPUSet
 	crash   int  // SetAffinity calls until the daemon is killed; negative: never
@@ -40,17 +41,31 @@ type fakeHost struct {
 	sets    int
 
 	traced map[int32]bool // ForkSource
+	pinned map[int32]bool // of these, who was given a mask by others
 	events []Fork
 	lost   uint64
 	refuse map[int32]error // SetAffinity of these tids fails
+	keeps  bool            // what threads asked for can be read
+	fail   func(op string, tid int32) error
 }
+
+// fails asks the test whether a system call fails.
+func (h *fakeHost) fails(op string, tid int32) error {
+	if h.fail == nil {
+		return nil
+	}
+	return h.fail(op, tid)
+}
+
+// firstTID is above every id of a real process (PID_MAX_LIMIT, linux/threads.h): this one's must not be held.
+const firstTID = 1 << 22
 
 // errKilled is what the fake kernel panics with when it kills the daemon.
 var errKilled = errors.New("killed")
 
 func newFakeHost() *fakeHost {
-	h := &fakeHost{now: 1000, nextTID: 100, tasks: make(map[int32]*fakeTask), crash: -1,
-		traced: make(map[int32]bool), refuse: make(map[int32]error)}
+	h := &fakeHost{now: 1000, nextTID: firstTID, tasks: make(map[int32]*fakeTask), crash: -1,
+		traced: make(map[int32]bool), pinned: make(map[int32]bool), refuse: make(map[int32]error)}
 	h.online = h.all()
 	h.tasks[1] = &fakeTask{Task: Task{ID: features.ID{TID: 1, Start: 1}, TGID: 1, Session: 1, Threads: 1, Mask: h.all()}, want: h.all()}
 	return h
@@ -70,8 +85,8 @@ func (h *fakeHost) sorted() []*fakeTask {
 
 // spawn starts a process of a session of its own.
 func (h *fakeHost) spawn(mask topology.CPUSet) *fakeTask {
-	h.nextFam++
-	t := h.add(&fakeTask{Task: Task{PPID: 1, Mask: mask.Clone()}, want: mask.Clone(), family: h.nextFam})
+	h.owners++
+	t := h.add(&fakeTask{Task: Task{PPID: 1, Mask: mask.Clone()}, want: mask.Clone(), owner: h.owners})
 	t.TGID, t.Session = t.TID, t.TID
 	return t
 }
@@ -86,7 +101,7 @@ func (h *fakeHost) add(t *fakeTask) *fakeTask {
 
 func (h *fakeHost) fork(p *fakeTask, thread, setsid bool) *fakeTask {
 	c := h.add(&fakeTask{Task: Task{PPID: p.TGID, Session: p.Session, TGID: p.TGID, Mask: p.Mask.Clone()},
-		want: p.want.Clone(), family: p.family, changed: p.changed})
+		want: p.want.Clone(), owner: p.owner, changed: p.changed, asked: p.asked})
 	if thread {
 		c.PPID = p.PPID
 	} else {
@@ -98,6 +113,7 @@ func (h *fakeHost) fork(p *fakeTask, thread, setsid bool) *fakeTask {
 	h.count(c.TGID)
 	if h.traced[p.TID] {
 		h.traced[c.TID] = true
+		delete(h.pinned, c.TID)
 		h.events = append(h.events, Fork{Parent: p.TID, Child: c.ID, TGID: c.TGID})
 	}
 	return c
@@ -153,12 +169,17 @@ func (h *fakeHost) exec(t *fakeTask) {
 }
 
 // change is the owner setting a mask.
-func (h *fakeHost) change(family int, mask topology.CPUSet) {
+func (h *fakeHost) change(owner int, mask topology.CPUSet) {
 	for _, t := range h.sorted() {
-		if t.family == family {
-			t.Mask, t.want, t.changed = mask.Clone(), mask.Clone(), true
+		if t.owner == owner {
+			h.set(t, mask)
 		}
 	}
+}
+
+// set is a thread's own doing.
+func (h *fakeHost) set(t *fakeTask, mask topology.CPUSet) {
+	t.Mask, t.want, t.changed, t.asked = mask.Clone(), mask.Clone(), true, mask.Clone()
 }
 
 func (h *fakeHost) snapshot(s *features.Snapshot) {
@@ -170,9 +191,14 @@ func (h *fakeHost) snapshot(s *features.Snapshot) {
 	}
 	for _, t := range h.sorted() {
 		i := s.Mask(t.Mask)
+		asked := int32(-1)
+		if t.asked != nil {
+			asked = s.Mask(t.asked)
+		}
 		s.Threads = append(s.Threads, features.Thread{ID: t.ID, TGID: t.TGID, PPID: t.PPID, Session: t.Session,
-			Cgroup: uint64(t.family), Flags: t.Flags, Allowed: i, Owner: i, Hold: -1, Managed: true})
+			Cgroup: uint64(t.owner), Flags: t.Flags, Allowed: i, Asked: asked, Owner: i, Hold: -1, Managed: true})
 	}
+	s.Asked = h.keeps
 }
 
 // check compares every mask with what its owner wants.
@@ -189,12 +215,14 @@ func (h *fakeHost) check() error {
 // The Sys of the fake host.
 
 func (h *fakeHost) Now() (uint64, error)             { return h.now, nil }
+func (h *fakeHost) Beside(cpu int32)                 {}
+func (h *fakeHost) Possible() topology.CPUSet        { return h.all() }
 func (h *fakeHost) Online() (topology.CPUSet, error) { return h.online, nil }
 func (h *fakeHost) Widest(tgid, tid int32) (topology.CPUSet, error) {
 	return h.all(), nil
 }
 func (h *fakeHost) InCgroup(tgid, tid int32, inode uint64) (bool, error) {
-	return h.tasks[tid] != nil && h.tasks[tid].family == int(inode), nil
+	return h.tasks[tid] != nil && h.tasks[tid].owner == int(inode), nil
 }
 
 func (h *fakeHost) Task(tgid, tid int32) (Task, error) {
@@ -202,12 +230,18 @@ func (h *fakeHost) Task(tgid, tid int32) (Task, error) {
 	if t == nil || t.TGID != tgid {
 		return Task{}, ErrGone
 	}
+	if err := h.fails("task", tid); err != nil {
+		return Task{}, err
+	}
 	c := t.Task
 	c.Mask = c.Mask.Clone()
 	return c, nil
 }
 
 func (h *fakeHost) Threads(masks []topology.CPUSet, yield func(tgid, tid int32) bool) error {
+	if err := h.fails("threads", 0); err != nil {
+		return err
+	}
 	for _, t := range h.sorted() {
 		if slices.ContainsFunc(masks, t.Mask.SubsetOf) && !yield(t.TGID, t.TID) {
 			break
@@ -223,6 +257,10 @@ func (h *fakeHost) SetAffinity(tid int32, mask topology.CPUSet) error {
 		panic(errKilled)
 	}
 	t := h.tasks[tid]
+	asked := mask.Clone()[:1]
+	if err := h.fails("set", tid); err != nil && t != nil {
+		return err
+	}
 	switch mask = mask.And(h.all()); {
 	case t == nil:
 		return ErrGone
@@ -231,7 +269,7 @@ func (h *fakeHost) SetAffinity(tid int32, mask topology.CPUSet) error {
 	case !mask.Intersects(h.online):
 		return unix.EINVAL
 	}
-	t.Mask = mask
+	t.Mask, t.asked = mask, asked
 	if h.crash == 0 {
 		panic(errKilled)
 	}
@@ -243,7 +281,20 @@ func (h *fakeHost) Watch(tid int32) (alive func() bool, done func(), err error) 
 	if t == nil {
 		return nil, nil, ErrGone
 	}
+	if err := h.fails("watch", tid); err != nil {
+		return nil, nil, err
+	}
 	return func() bool { return h.tasks[tid] == t }, func() {}, nil
+}
+
+// fakeMarks are the Marks of a fake host.
+type fakeMarks struct{ *fakeHost }
+
+func (h fakeMarks) Snapshot(s *features.Snapshot) error { h.snapshot(s); return nil }
+func (h fakeMarks) Look(tid int32, s *features.Snapshot) error {
+	h.snapshot(s)
+	s.Threads = slices.DeleteFunc(s.Threads, func(t features.Thread) bool { return t.TID != tid })
+	return nil
 }
 
 // The ForkSource of the fake host.
@@ -251,11 +302,13 @@ func (h *fakeHost) Watch(tid int32) (alive func() bool, done func(), err error) 
 func (h *fakeHost) Track(tid int32) error {
 	if h.tasks[tid] != nil {
 		h.traced[tid] = true
+		delete(h.pinned, tid)
 	}
 	return nil
 }
 func (h *fakeHost) Untrack(tid int32) error { delete(h.traced, tid); return nil }
 func (h *fakeHost) Lost() (uint64, error)   { return h.lost, nil }
+func (h *fakeHost) Pinned(tid int32) bool   { return h.pinned[tid] }
 
 // fakeConfig is a root with the one file that is read outside of Sys.
 func fakeConfig(dir string, h *fakeHost) Config {

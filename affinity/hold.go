@@ -13,8 +13,8 @@ import (
 
 // Apply holds each thread on its CPU, for lease or, if that is 0, until it is
 // released. Errors: ErrSystem, ErrForeign, ErrCPU, ErrChanged, ErrGone,
-// ErrOutside, or what the system said. A hold on the only CPU that the owner
-// allows is no hold, and no error.
+// ErrOutside, ErrClosed, or what the system said. A hold on the only CPU that
+// the owner allows is no hold, and no error.
 //
 // The owner's mask is read again right before it is narrowed. Between those
 // two calls, some microseconds, a change by the owner would be lost; nothing
@@ -89,7 +89,7 @@ func (e *Enforcer) leaders(s *features.Snapshot, holds []features.Hold) map[int3
 		if _, wanted := leads[t.TGID]; !wanted {
 			continue
 		}
-		if n := e.known[t.TID]; n == nil || n.ID != t.ID || n.state != held {
+		if n := e.known[t.TID]; n == nil || n.ID != t.ID || !n.state.holds() {
 			leads[t.TGID] = single(s.Masks[t.Allowed])
 		}
 	}
@@ -105,13 +105,13 @@ func (e *Enforcer) intend(s *features.Snapshot, h features.Hold, now uint64, lea
 	}
 	n := e.known[t.TID]
 	if n != nil && n.ID != t.ID { // the id was reused
-		e.forgetDead(n)
+		e.forget(n)
 		n = nil
 	}
 	if n != nil && n.state == foreign {
 		return nil, fmt.Errorf("hold thread %d: %w", t.TID, ErrForeign)
 	}
-	again := n != nil && n.state == held
+	again := n != nil && n.state.holds()
 	owner := s.Masks[t.Allowed]
 	if again {
 		owner = n.Owner
@@ -125,7 +125,7 @@ func (e *Enforcer) intend(s *features.Snapshot, h features.Hold, now uint64, lea
 	if owner.Count() < 2 {
 		return nil, nil
 	}
-	if again && n.pending {
+	if again && n.state != held {
 		return nil, fmt.Errorf("hold thread %d on cpu %d: the plan has it on cpu %d as well", t.TID, h.CPU, n.CPU)
 	}
 	if err := e.mech.ready(h.CPU); err != nil {
@@ -133,6 +133,7 @@ func (e *Enforcer) intend(s *features.Snapshot, h features.Hold, now uint64, lea
 	}
 	if again {
 		n.prev, n.CPU = n.CPU, h.CPU
+		e.become(n, moving)
 	} else {
 		var err error
 		if n, err = e.newEntry(s, t, h.CPU, now); err != nil {
@@ -140,9 +141,8 @@ func (e *Enforcer) intend(s *features.Snapshot, h features.Hold, now uint64, lea
 		}
 		n.Lead = leads[t.TGID] == h.CPU && t.TID != t.TGID
 	}
-	n.pending = true
 	e.line(&n.record, opHold)
-	e.follow(n, n.CPU)
+	e.lineage.extend(n, n.CPU, e.tick)
 	return n, nil
 }
 
@@ -150,7 +150,7 @@ func (e *Enforcer) newEntry(s *features.Snapshot, t *features.Thread, cpu int32,
 	n := &entry{
 		record: record{ID: t.ID, TGID: t.TGID, Session: t.Session, Cgroup: t.Cgroup,
 			CPU: cpu, Owner: s.Masks[t.Allowed].Clone(), Since: now},
-		state: held, prev: -1, seen: e.tick,
+		seen: e.tick,
 	}
 	widest, err := e.sys.Widest(t.TGID, t.TID)
 	if err != nil {
@@ -160,25 +160,26 @@ func (e *Enforcer) newEntry(s *features.Snapshot, t *features.Thread, cpu int32,
 	if n.Origin, err = e.mech.origin(t.TGID, t.TID); err != nil {
 		return nil, err
 	}
-	if old := e.gone[t.TID]; old != nil && old.ID == t.ID {
+	if old := e.lineage.latest[t.TID]; old != nil && old.ID == t.ID {
 		n.Since = old.Since
 		for _, cpu := range old.trail {
-			e.follow(n, cpu)
+			e.lineage.extend(n, cpu, e.tick)
 		}
 	}
-	e.learn(n)
+	e.mark.remember(&n.record)
+	e.become(n, narrowing)
 	return n, nil
 }
 
 // hold narrows a thread whose intent is in the journal.
 func (e *Enforcer) hold(n *entry) error {
-	if !n.pending {
+	if n.state == held {
 		return nil // a new lease only
 	}
 	err := e.narrowTo(n)
 	switch {
 	case err == nil:
-		n.prev, n.pending = -1, false
+		e.become(n, held)
 		e.stats.Holds++
 		return nil
 	case errors.Is(err, ErrGone):
@@ -189,33 +190,31 @@ func (e *Enforcer) hold(n *entry) error {
 	return fmt.Errorf("hold thread %d on cpu %d: %w", n.TID, n.CPU, err)
 }
 
-// undo takes back the intents that came to nothing: those still pending. With
-// written set, the journal must hear of it.
+// undo takes back the intents that came to nothing. With written set, the
+// journal must hear of it.
 func (e *Enforcer) undo(todo []*entry, written bool) {
 	for _, n := range todo {
-		if n == nil || !n.pending {
-			continue
-		}
-		n.pending = false
-		if n.prev >= 0 { // it was held before, and still is
-			n.CPU, n.prev = n.prev, -1
+		switch {
+		case n == nil:
+		case n.state == moving: // it is held as before
+			n.CPU = n.prev
+			e.become(n, held)
 			if written {
 				e.line(&n.record, opHold)
-				e.follow(n, n.CPU)
+				e.lineage.extend(n, n.CPU, e.tick)
 			}
-			continue
+		case n.state == narrowing:
+			e.become(n, none)
+			e.untrack(n.TID)
+			if !written {
+				break
+			}
+			op := opForgotten
+			if old := e.lineage.latest[n.TID]; old != nil && old.ID == n.ID {
+				op = opReleased // an earlier hold still has its children to watch
+			}
+			e.line(&n.record, op)
 		}
-		e.unlearn(n)
-		e.unfollow(n, 0)
-		e.untrack(n.TID)
-		if !written {
-			continue
-		}
-		op := opForgotten
-		if old := e.gone[n.TID]; old != nil && old.ID == n.ID {
-			op = opReleased // an earlier hold still has its children to watch
-		}
-		e.line(&n.record, op)
 	}
 }
 
@@ -226,17 +225,21 @@ func (e *Enforcer) narrowTo(n *entry) error {
 		return err
 	}
 	defer done()
-	t, err := e.sys.Task(n.TGID, n.TID)
+	t, err := e.task(n.TGID, n.TID)
 	if err != nil {
 		return err
 	}
 	if t.Start != n.Start || t.Flags&flagExiting != 0 {
 		return ErrGone
 	}
-	if !t.Mask.Equal(n.Owner) && (n.prev < 0 || single(t.Mask) != n.prev) {
+	was := single(t.Mask) == n.prev
+	if e.marked {
+		was = t.Marked
+	}
+	if !t.Mask.Equal(n.Owner) && (n.state != moving || !was) {
 		return ErrChanged
 	}
-	if err := e.mech.narrow(n.TID, n.CPU); err != nil {
+	if err := e.mech.narrow(&n.record); err != nil {
 		return err
 	}
 	if e.strayed(alive, n.TGID, n.ID) {

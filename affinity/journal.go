@@ -32,10 +32,15 @@ const (
 
 // history is a journal as it was read.
 type history struct {
-	header  header
-	entries map[features.ID]*journaled
-	healed  []string // lines that were discarded, and why
+	header    header
+	in        namespaces
+	entries   map[features.ID]*journaled
+	discarded int      // lines
+	healed    []string // why the first of them were
 }
+
+// maxHealed is how many of the lines that are discarded are named.
+const maxHealed = 8
 
 // journaled is what a journal says of one thread.
 type journaled struct {
@@ -67,6 +72,12 @@ func parseJournal(text []byte) (*history, error) {
 			p.discard(n, "it was cut short")
 			break
 		}
+		if n == 2 {
+			// A journal of an older version has none.
+			if p.in, err = parseNamespaces(string(line)); err == nil {
+				continue
+			}
+		}
 		op, r, err := parseRecord(string(line))
 		if err != nil {
 			p.discard(n, err.Error())
@@ -78,7 +89,9 @@ func parseJournal(text []byte) (*history, error) {
 }
 
 func (p *history) discard(n int, why string) {
-	p.healed = append(p.healed, fmt.Sprintf("journal line %d discarded: %s", n, why))
+	if p.discarded++; p.discarded <= maxHealed {
+		p.healed = append(p.healed, fmt.Sprintf("journal line %d discarded: %s", n, why))
+	}
 }
 
 func (p *history) apply(op string, r record) {
@@ -111,6 +124,7 @@ type journal struct {
 	lock *os.File
 	file *os.File
 	head header
+	in   namespaces
 	size int64 // bytes known to be whole lines
 	line int   // lines after the header
 	buf  []byte
@@ -226,6 +240,10 @@ func (j *journal) moveAside() (string, error) {
 func (j *journal) rewrite(entries iter.Seq[*entry]) error {
 	j.buf = j.head.append(j.buf[:0])
 	n := 0
+	if j.in != (namespaces{}) {
+		j.buf = j.in.append(j.buf)
+		n++
+	}
 	for e := range entries {
 		for _, cpu := range e.trail {
 			hold := e.record
@@ -233,7 +251,7 @@ func (j *journal) rewrite(entries iter.Seq[*entry]) error {
 			j.buf = hold.append(j.buf, opHold)
 			n++
 		}
-		if e.state == past {
+		if e.state == released {
 			j.buf = e.append(j.buf, opReleased)
 			n++
 		}

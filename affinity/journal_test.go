@@ -244,15 +244,15 @@ func TestStateRefused(t *testing.T) {
 			if _, _, err := Open(cfg); !errors.Is(err, ErrJournal) {
 				t.Fatalf("Open: %v, want ErrJournal", err)
 			}
-			r, err := Restore(cfg)
+			_, err := Restore(cfg)
+			if !errors.Is(err, ErrJournal) {
+				t.Fatalf("Restore: %v, want ErrJournal", err)
+			}
 			if !tt.restores {
-				if !errors.Is(err, ErrJournal) {
-					t.Fatalf("Restore: %v, want ErrJournal", err)
-				}
 				return
 			}
-			if err != nil || len(r.Notes) != 1 || !strings.Contains(r.Notes[0], ".refused-1") {
-				t.Fatalf("Restore: %v, %q", err, r.Notes)
+			if !strings.Contains(err.Error(), path+".refused-1") {
+				t.Fatalf("Restore: %v, want where it went", err)
 			}
 			if _, err := os.Lstat(path + ".refused-1"); err != nil {
 				t.Error(err)

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -24,28 +25,37 @@ type machine struct {
 	s      features.Snapshot
 	fresh  bool // s is from after the last Sync of a living enforcer
 	unsent int  // Syncs since the last fork was reported
+	rows   map[string]bool
 }
 
 // TestMachine: whatever threads, owners and the daemon do, and wherever it is
-// killed, in the end every thread has the mask that its owner gave it.
+// killed, in the end every thread has the mask that its owner gave it. No
+// thread's state changes but as the table of states says.
 func TestMachine(t *testing.T) {
-	for name, traced := range map[string]bool{"snapshots": false, "fork tracer": true} {
-		t.Run(name, func(t *testing.T) {
-			rapid.Check(t, func(t *rapid.T) { runMachine(t, traced) })
+	rows := allowed(t)
+	for _, tt := range []struct {
+		name          string
+		traced, marks bool
+	}{{"snapshots", false, false}, {"fork tracer", true, false}, {"marks", false, true}, {"marks and fork tracer", true, true}} {
+		t.Run(tt.name, func(t *testing.T) {
+			rapid.Check(t, func(t *rapid.T) { runMachine(t, tt.traced, tt.marks, rows) })
 		})
 	}
 }
 
-func runMachine(t *rapid.T, traced bool) {
+func runMachine(t *rapid.T, traced, marks bool, rows map[string]bool) {
 	dir, err := os.MkdirTemp("", "mllb-machine")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer os.RemoveAll(dir)
-	m := &machine{host: newFakeHost()}
+	m := &machine{host: newFakeHost(), rows: rows}
 	m.cfg = fakeConfig(dir, m.host)
 	if traced {
 		m.cfg.Forks = m.host
+	}
+	if marks {
+		m.cfg.Marks, m.host.keeps = fakeMarks{m.host}, true
 	}
 	defer func() { m.e.kill() }()
 	m.host.spawn(m.host.all())
@@ -57,6 +67,7 @@ func runMachine(t *rapid.T, traced bool) {
 		"exit":    m.exit,
 		"exec":    m.exec,
 		"change":  m.change,
+		"pin":     m.pin,
 		"time":    func(t *rapid.T) { m.host.now += uint64(rapid.IntRange(1, 30).Draw(t, "ticks")) },
 		"sync":    m.sync,
 		"hold":    m.hold,
@@ -96,15 +107,29 @@ func (m *machine) fork(t *rapid.T) {
 
 func (m *machine) exit(t *rapid.T) { m.host.exit(m.pick(t)) }
 
-// exec leaves out a thread that inherited a mask and was not seen yet: that it
-// is not its leader, whose mask was narrowed elsewhere, cannot be known.
+// exec leaves out, where there are no marks, a thread that inherited a mask and was
+// not seen yet: that it is not its leader, whose mask was narrowed elsewhere, cannot
+// be known.
 func (m *machine) exec(t *rapid.T) {
-	if p := m.pick(t); p.TID != p.TGID && p.Mask.Equal(p.want) {
+	if p := m.pick(t); p.TID != p.TGID && (m.host.keeps || p.Mask.Equal(p.want)) {
 		m.host.exec(p)
 	}
 }
 
-func (m *machine) change(t *rapid.T) { m.host.change(m.pick(t).family, owners(t)) }
+func (m *machine) change(t *rapid.T) { m.host.change(m.pick(t).owner, owners(t)) }
+
+// pin has a thread pin itself, to the CPU that it has already or to another.
+func (m *machine) pin(t *rapid.T) {
+	if !m.host.keeps {
+		t.Skip("only marks tell")
+	}
+	p := m.pick(t)
+	cpu := single(p.Mask)
+	if cpu < 0 || rapid.IntRange(0, 3).Draw(t, "elsewhere") == 0 {
+		cpu = int32(rapid.IntRange(0, fakeCPUs-1).Draw(t, "cpu"))
+	}
+	m.host.set(p, topology.NewCPUSet(int(cpu)))
+}
 
 // guarded runs part of the daemon, which the fake kernel may kill meanwhile.
 func (m *machine) guarded(t *rapid.T, run func()) {
@@ -135,8 +160,15 @@ func (m *machine) sync(t *rapid.T) {
 	m.host.now++ // no snapshot is of the very moment of the last plan
 	m.guarded(t, func() {
 		m.host.snapshot(&m.s)
+		read := slices.Clone(m.s.Threads)
 		if err := m.e.Sync(&m.s); err != nil {
 			t.Fatalf("sync: %v", err)
+		}
+		for i, th := range m.s.Threads { // the rest is not Sync's to write: see Snapshot
+			th.Owner, th.Hold, th.Managed, th.Allowed = read[i].Owner, read[i].Hold, read[i].Managed, read[i].Allowed
+			if th != read[i] {
+				t.Fatalf("Sync wrote %+v over %+v", m.s.Threads[i], read[i])
+			}
 		}
 		m.fresh = true
 		m.annotated(t)
@@ -145,6 +177,7 @@ func (m *machine) sync(t *rapid.T) {
 
 // annotated holds what Sync wrote against the host.
 func (m *machine) annotated(t *rapid.T) {
+	held := 0
 	for i := range m.s.Threads {
 		th := &m.s.Threads[i]
 		is := m.host.tasks[th.TID]
@@ -155,6 +188,12 @@ func (m *machine) annotated(t *rapid.T) {
 		if th.Hold >= 0 && !owner.Equal(is.want) {
 			t.Fatalf("thread %d: owner's mask {%s}, want {%s}", th.TID, owner, is.want)
 		}
+		if th.Hold >= 0 {
+			held++
+		}
+	}
+	if m.e.Held() != held {
+		t.Fatalf("%d threads are said to be held, in the snapshot are %d", m.e.Held(), held)
 	}
 }
 
@@ -167,8 +206,8 @@ func (m *machine) hold(t *rapid.T) {
 	for range rapid.IntRange(1, 4).Draw(t, "holds") {
 		i := rapid.IntRange(0, len(m.s.Threads)-1).Draw(t, "of")
 		is := m.host.tasks[m.s.Threads[i].TID]
-		if twice[i] || is != nil && is.changed {
-			continue // whose children are its old mask's and whose its new one's could not be told
+		if twice[i] || is != nil && is.changed && !m.host.keeps {
+			continue // whose children are its old mask's and whose its new one's only marks tell
 		}
 		twice[i] = true
 		holds = append(holds, features.Hold{Thread: int32(i), CPU: int32(rapid.IntRange(0, 6).Draw(t, "cpu"))})
@@ -242,7 +281,7 @@ func (m *machine) end(t *rapid.T) {
 		}
 	}
 	if rapid.Bool().Draw(t, "killed first") {
-		m.e = m.locked()
+		m.e = m.locked(t)
 		m.guarded(t, func() { _, _ = m.e.recover() })
 		m.e.kill()
 		m.e = nil
@@ -258,13 +297,23 @@ func (m *machine) end(t *rapid.T) {
 }
 
 // locked is an enforcer that has gone as far as to lock the journal.
-func (m *machine) locked() *Enforcer {
-	e, err := newEnforcer(m.cfg)
+func locked(cfg Config) *Enforcer {
+	e, err := newEnforcer(cfg)
 	if err == nil {
 		e.file, err = lockState(e.cfg.StateDir)
 	}
 	if err != nil {
 		panic(err)
+	}
+	return e
+}
+
+func (m *machine) locked(t *rapid.T) *Enforcer {
+	e := locked(m.cfg)
+	e.changed = func(from, to state) {
+		if c := (change{from, to}).String(); !m.rows[c] {
+			t.Fatalf("%s is not in the table of states", c)
+		}
 	}
 	return e
 }
@@ -278,8 +327,8 @@ func (m *machine) closed(t *rapid.T) {
 }
 
 func (m *machine) open(t *rapid.T) {
-	var err error
-	if m.e, _, err = Open(m.cfg); err != nil {
+	m.e = m.locked(t)
+	if _, err := m.e.open(); err != nil {
 		t.Fatalf("open: %v", err)
 	}
 	m.fresh = false

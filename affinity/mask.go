@@ -17,8 +17,8 @@ type mechanism interface {
 	origin(tgid, tid int32) (string, error)
 	// ready makes what a hold on the CPU needs.
 	ready(cpu int32) error
-	// narrow leaves the thread one CPU.
-	narrow(tid, cpu int32) error
+	// narrow leaves the thread r.CPU.
+	narrow(r *record) error
 	// mine reports whether a thread with a narrowed mask may owe it to us.
 	mine(tgid, tid int32) (bool, error)
 	// widen gives the thread r's owner's mask, now that its mask is narrowed.
@@ -36,15 +36,26 @@ var everyCPU = func() topology.CPUSet {
 	return s
 }()
 
-// masks is the mechanism that calls sched_setaffinity(2).
-type masks struct{ sys Sys }
+// originMark is the Origin of a hold that asks for a mark. Older mllbds did not.
+const originMark = "mark"
 
-func (m *masks) origin(tgid, tid int32) (string, error) { return "", nil }
-func (m *masks) ready(cpu int32) error                  { return nil }
-func (m *masks) mine(tgid, tid int32) (bool, error)     { return true, nil }
-func (m *masks) close() error                           { return nil }
-func (m *masks) narrow(tid, cpu int32) error {
-	return m.sys.SetAffinity(tid, topology.NewCPUSet(int(cpu)))
+// masks is the mechanism that calls sched_setaffinity(2).
+type masks struct {
+	sys  Sys
+	mark *mark
+}
+
+func (m *masks) origin(tgid, tid int32) (string, error) {
+	if m.mark.works() {
+		return originMark, nil
+	}
+	return "", nil
+}
+func (m *masks) ready(cpu int32) error              { return nil }
+func (m *masks) mine(tgid, tid int32) (bool, error) { return true, nil }
+func (m *masks) close() error                       { return nil }
+func (m *masks) narrow(r *record) error {
+	return m.sys.SetAffinity(r.TID, m.mark.ask(r.CPU, r.Owner))
 }
 func (m *masks) widen(r *record, _, tid int32) error { return setOwner(m.sys, r, tid) }
 

@@ -5,14 +5,16 @@ package affinity
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"mllb/features"
 )
 
 // hierarchies are where a host keeps its cpusets, and how a new cgroup there
@@ -60,8 +62,8 @@ func TestCPUSetReal(t *testing.T) {
 			if !hasCPUSets(h.root) {
 				t.Skipf("no %s cpuset hierarchy at %s", h.name, h.root)
 			}
-			dir := fmt.Sprintf("%s/mllb-test-%d", h.root, os.Getpid())
-			if err := os.Mkdir(dir, 0o755); err != nil {
+			dir, err := os.MkdirTemp(h.root, "mllb-test-")
+			if err != nil {
 				t.Skipf("not allowed to make a cpuset: %v", err)
 			}
 			t.Cleanup(func() {
@@ -69,6 +71,49 @@ func TestCPUSetReal(t *testing.T) {
 			})
 			h.prepare(t, h.root, dir)
 			holdInCPUSet(t, sys, h.root, dir)
+		})
+	}
+}
+
+// TestCPUSetMadeAnew: the cgroup is removed and made again, with all in it, as
+// when its service restarts.
+func TestCPUSetMadeAnew(t *testing.T) {
+	for _, h := range hierarchies {
+		t.Run(h.name, func(t *testing.T) {
+			sys := needRealHost(t)
+			if !hasCPUSets(h.root) {
+				t.Skipf("no %s cpuset hierarchy at %s", h.name, h.root)
+			}
+			dir, err := os.MkdirTemp(h.root, "mllb-test-")
+			if err != nil {
+				t.Skipf("not allowed to make a cpuset: %v", err)
+			}
+			t.Cleanup(func() { removeGroup(t, dir) })
+			h.prepare(t, h.root, dir)
+			c, err := newCPUSets(&Config{Root: "/", Sys: sys}, dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range 2 {
+				if err := c.ready(0); err != nil {
+					t.Fatal(err)
+				}
+				if got := content(t, c.group(0)+"/cpuset.cpus"); got != "0" {
+					t.Errorf("the group of CPU 0 has CPUs %q", got)
+				}
+				other, err := newCPUSets(&Config{Root: "/", Sys: sys}, dir)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := other.close(); err != nil {
+					t.Fatal(err)
+				}
+				removeGroup(t, dir)
+				if err := os.Mkdir(dir, 0o755); err != nil {
+					t.Fatal(err)
+				}
+				h.prepare(t, h.root, dir)
+			}
 		})
 	}
 }
@@ -92,6 +137,64 @@ func holdInCPUSet(t *testing.T, sys *linux, root, dir string) {
 	killLoop(t, sys, cfg.StateDir, session)
 	if _, err := os.Stat(dir + "/" + groupName); !os.IsNotExist(err) {
 		t.Errorf("the groups are still there: %v", err)
+	}
+}
+
+// TestCPUSetOwner: the owner takes a CPU from its cpuset while threads are held
+// on it, and is not refused.
+func TestCPUSetOwner(t *testing.T) {
+	needRealHost(t)
+	h := hierarchies[0]
+	if !hasCPUSets(h.root) {
+		t.Skipf("no %s cpuset hierarchy at %s", h.name, h.root)
+	}
+	dir, err := os.MkdirTemp(h.root, "mllb-test-")
+	if err != nil {
+		t.Skipf("not allowed to make a cpuset: %v", err)
+	}
+	t.Cleanup(func() { removeGroup(t, dir) })
+	h.prepare(t, h.root, dir)
+	whole := content(t, dir+"/cpuset.cpus")
+	session := startStorm(t)
+	write(t, dir+"/cgroup.procs", strconv.Itoa(session))
+	t.Cleanup(func() { emptyGroup(t, dir, h.root) })
+	e, _, err := Open(Config{StateDir: t.TempDir() + "/state", Kind: KindCPUSet, Cgroup: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := e.mech.(*cpusets)
+	if c.owner == nil {
+		t.Skip("no fanotify permission events here")
+	}
+	for _, cpus := range []string{"0", whole, "1", whole} {
+		e.mu.Lock()
+		c.pause = time.Time{}
+		for cpu := range int32(2) {
+			if c.groups[cpu] || cpus == whole {
+				continue
+			}
+			if err := c.ready(cpu); err != nil {
+				t.Fatal(err)
+			}
+			if err := c.narrow(&record{ID: features.ID{TID: int32(session)}, CPU: cpu}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		e.mu.Unlock()
+		if out, err := exec.Command("sh", "-c", `echo "$1" > "$0/cpuset.cpus"`, dir, cpus).CombinedOutput(); err != nil {
+			t.Errorf("the owner gives {%s}: %v %s", cpus, err, out)
+		}
+		if got := content(t, dir+"/cpuset.cpus"); got != cpus {
+			t.Errorf("the cpuset has {%s}, its owner wants {%s}", got, cpus)
+		}
+		e.mu.Lock()
+		if err := c.ready(0); !errors.Is(err, ErrChanged) {
+			t.Errorf("a group right after that: %v", err)
+		}
+		e.mu.Unlock()
+	}
+	if r, err := e.Close(); err != nil || r.Failed > 0 {
+		t.Errorf("%v, %v", r, err)
 	}
 }
 
@@ -126,4 +229,5 @@ func emptyGroup(t *testing.T, dir, to string) {
 			_ = os.WriteFile(to+"/cgroup.procs", []byte(pid), 0) // it may have ended
 		}
 	}
+	t.Fatalf("%s is not empty after %v", dir, groupLimit)
 }

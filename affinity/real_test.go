@@ -28,7 +28,7 @@ import (
 const helperEnv = "MLLB_AFFINITY_HELPER"
 
 func TestMain(m *testing.M) {
-	helper := map[string]func(){"storm": storm, "leaf": leaf, "daemon": daemon}[os.Getenv(helperEnv)]
+	helper := map[string]func(){"storm": storm, "leaf": leaf, "daemon": daemon, "pins": pins}[os.Getenv(helperEnv)]
 	if helper == nil {
 		os.Exit(m.Run())
 	}
@@ -229,7 +229,11 @@ func killLoop(t *testing.T, sys *linux, state string, session int) {
 		if r.Failed > 0 || r.Foreign > 0 {
 			t.Errorf("round %d: %v %q", round, r, r.Notes)
 		}
-		for _, task := range sessionThreads(t, sys, session) {
+		tasks := sessionThreads(t, sys, session)
+		if len(tasks) == 0 {
+			t.Fatalf("round %d: the storm has no thread", round)
+		}
+		for _, task := range tasks {
 			if !task.Mask.Equal(first.Mask) {
 				t.Fatalf("round %d: thread %+v, was {%s}; %v %q", round, task, first.Mask, r, r.Notes)
 			}
@@ -331,6 +335,9 @@ func holdAndClose(t *testing.T, sys *linux, e *Enforcer, session int) {
 		t.Fatalf("the mask of a held thread is {%s}, %v; want {%d}", now.Mask, err, cpu)
 	}
 	stats := e.Stats()
+	if stats.Forks == 0 {
+		t.Error("no child had inherited a narrowed mask: nothing is shown")
+	}
 	report, err := e.Close()
 	if err != nil {
 		t.Fatal(err)

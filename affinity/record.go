@@ -17,12 +17,15 @@ import (
 // in the CRC-32C of what is before it:
 //
 //	mllb-journal v=1 kind=affinity pid=812 start=4021 boot=UUID dir= #crc
+//	namespaces pid=4026531836 time=4026531834 user=4026531837 #crc
 //	hold tid=91 start=5310 tgid=90 session=90 cgroup=17 cpu=3 owner=0-7 since=6200 full=1 lead=0 origin= #crc
 //	released tid=91 start=5310 #crc
 //	forgotten tid=91 start=5310 #crc
 //
 // A line counts only if writing what was read from it gives the same bytes:
-// there is one spelling of everything, and nothing else is obeyed.
+// there is one spelling of everything, and nothing else is obeyed. The line of
+// the namespaces belongs to the header; it is a line of its own because older
+// versions, which discard it, would refuse a header with more words.
 
 const (
 	journalVersion = 1
@@ -51,14 +54,15 @@ type record struct {
 	Since         uint64          // when the hold began, in clock ticks of the boot time
 	Full          bool            // Owner is all that its cpuset allowed: give back every CPU
 	Lead          bool            // the process's leader had the mask {CPU} of its own already
-	Origin        string          // the cpuset enforcer: where the thread came from
+	Origin        string          // the cpuset enforcer: where the thread came from; else originMark or ""
 }
 
 // The kinds of line after the header.
 const (
-	opHold      = "hold"      // is about to be held
-	opReleased  = "released"  // has its owner's mask; kept for the lineage of its children
-	opForgotten = "forgotten" // no child of it can still have the narrowed mask unseen
+	opNamespaces = "namespaces"
+	opHold       = "hold"      // is about to be held
+	opReleased   = "released"  // its hold ended; kept for the lineage of its children
+	opForgotten  = "forgotten" // no child of it can still have the narrowed mask unseen
 )
 
 func appendCRC(b []byte, from int) []byte {

@@ -26,7 +26,7 @@ func TestForking(t *testing.T) {
 			h := newFakeHost()
 			task := &fakeTask{Task: Task{ID: features.ID{TID: tid, Start: 5}, TGID: tid, State: tt.state, Threads: 1, Mask: h.all()}}
 			h.tasks[tid] = task
-			e := &Enforcer{sys: h, past: []*entry{{record: record{ID: task.ID, TGID: tid}}}}
+			e := &Enforcer{sys: h, lineage: lineage{past: []*entry{{record: record{ID: task.ID, TGID: tid}}}}}
 			first := make(forks)
 			for i, want := range tt.want {
 				task.Ran = tt.ran[i]

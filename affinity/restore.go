@@ -25,8 +25,8 @@ func (r *Report) count(o outcome) {
 	*[...]*int{restored: &r.Restored, unchanged: &r.Unchanged, ended: &r.Gone, notOurs: &r.Foreign, failed: &r.Failed}[o]++
 }
 
-// giveBack gives the thread id of process tgid e's owner's mask if its mask is
-// still ours; the thread is e itself or one that inherited e's mask.
+// giveBack gives the thread id of process tgid n's owner's mask if its mask is
+// still ours; the thread is n itself or one that inherited n's mask.
 //
 // A thread id can be reused. The watch is opened before the start time is read
 // and asked after the mask is set, so a thread that was alive throughout is
@@ -40,21 +40,25 @@ func (e *Enforcer) giveBack(n *entry, id features.ID, tgid int32, ours func(topo
 		return e.failure(err)
 	}
 	defer done()
-	t, err := e.sys.Task(tgid, id.TID)
+	t, err := e.task(tgid, id.TID)
 	if err != nil {
 		return e.failure(err)
+	}
+	mine := ours(t.Mask) && !(e.cfg.Forks != nil && e.cfg.Forks.Pinned(id.TID))
+	if e.marked {
+		mine = t.Marked || n.ID != id && e.torn(&t)
 	}
 	switch {
 	case t.Start != id.Start, t.Flags&flagExiting != 0:
 		return ended, nil
 	case t.Flags&(features.FlagKthread|features.FlagNoSetAffinity) != 0:
 		return notOurs, nil
-	case !ours(t.Mask) && t.Mask.Equal(n.Owner):
+	case !mine && t.Mask.Equal(n.Owner):
 		return unchanged, nil
-	case !ours(t.Mask):
-		return e.settle(n, &t)
+	case !mine:
+		return e.explain(n, &t)
 	}
-	mine, err := e.mech.mine(tgid, id.TID)
+	mine, err = e.mech.mine(tgid, id.TID)
 	if err != nil {
 		return e.failure(err)
 	}
@@ -69,17 +73,22 @@ func (e *Enforcer) giveBack(n *entry, id features.ID, tgid int32, ours func(topo
 	return restored, nil
 }
 
-// settle judges a held thread whose mask is neither ours nor its owner's.
-func (e *Enforcer) settle(n *entry, t *Task) (outcome, error) {
+// explain tells why a held thread's mask is neither ours nor its owner's: if the
+// kernel changed it, and not the owner, the owner's mask is set again.
+func (e *Enforcer) explain(n *entry, t *Task) (outcome, error) {
 	if n.ID != t.ID {
 		return notOurs, nil
 	}
 	// A thread that called execve has the mask that it had under its own id.
-	if cpu := single(t.Mask); cpu >= 0 {
-		e.meet()
-		c := kin{ID: t.ID, TGID: t.TGID, PPID: t.PPID, Session: t.Session, CPU: cpu}
-		if was := e.family.executed(c); was != nil {
-			return e.reset(was, t)
+	if cpu := single(t.Mask); cpu >= 0 && !e.marked {
+		e.lineage.gather(e.tick, e.known)
+		c := suspect{ID: t.ID, TGID: t.TGID, PPID: t.PPID, Session: t.Session, CPU: cpu}
+		from := e.lineage.executed(c)
+		if err := e.lineage.unsure(); err != nil {
+			return e.failure(err)
+		}
+		if from != nil {
+			return e.widen(from, t)
 		}
 	}
 	// When the last CPU of a mask goes offline the kernel gives the thread its
@@ -90,20 +99,24 @@ func (e *Enforcer) settle(n *entry, t *Task) (outcome, error) {
 		return e.failure(err)
 	}
 	if !online.Has(int(n.CPU)) && n.Owner.SubsetOf(t.Mask) {
-		return e.reset(n, t)
+		return e.widen(n, t)
 	}
 	// If its cpuset lost the CPU, the kernel remembers our mask and would
 	// apply it again should the CPU come back. Asking for every CPU changes
 	// nothing now and undoes that.
 	if n.Full && !t.Mask.Has(int(n.CPU)) {
-		if widest, err := e.sys.Widest(t.TGID, t.TID); err == nil && widest.Equal(t.Mask) {
-			return e.reset(n, t)
+		widest, err := e.sys.Widest(t.TGID, t.TID)
+		if err != nil {
+			return e.failure(err)
+		}
+		if widest.Equal(t.Mask) {
+			return e.widen(n, t)
 		}
 	}
 	return notOurs, nil
 }
 
-func (e *Enforcer) reset(n *entry, t *Task) (outcome, error) {
+func (e *Enforcer) widen(n *entry, t *Task) (outcome, error) {
 	if err := e.mech.widen(&n.record, t.TGID, t.TID); err != nil {
 		return e.failure(err)
 	}

@@ -11,9 +11,11 @@ import (
 )
 
 // Sync implements scheduler.Enforcer. It costs a bit test for a thread that is
-// not held, and no system call unless a mask is not what it should be. Its
-// error is of the journal or of masks that could not be given back; all else
-// is done by then, and the next Sync tries again.
+// not held and one system call, for the time, unless a mask is not what it
+// should be or a hold ended. Its error is of the journal or of masks that could
+// not be given back; all else is done by then. The next Sync tries the masks
+// again. Lines that the journal lacks would only have said that a hold ended:
+// a successor takes that thread for held.
 func (e *Enforcer) Sync(s *features.Snapshot) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -21,14 +23,16 @@ func (e *Enforcer) Sync(s *features.Snapshot) error {
 		return ErrClosed
 	}
 	e.tick++
-	if len(e.known) == 0 && len(e.past) == 0 {
-		return e.look()
+	e.time = s.Time
+	if len(e.known) == 0 && len(e.lineage.past) == 0 && len(e.freeProcesses.of)+len(e.freeThreads.of) == 0 {
+		return e.lineage.advance()
 	}
 	e.findNarrow(s)
-	e.suspects, e.strays, e.expired = e.suspects[:0], e.strays[:0], e.expired[:0]
+	e.findMarks(s)
+	e.suspects, e.differ, e.expired = e.suspects[:0], e.differ[:0], e.expired[:0]
 	e.scan(s)
 	var errs []error
-	errs = append(errs, e.judge(s)...)
+	errs = append(errs, e.checkHeld(s)...)
 	errs = append(errs, e.children(s)...)
 	for _, i := range e.expired {
 		t := &s.Threads[i]
@@ -39,7 +43,9 @@ func (e *Enforcer) Sync(s *features.Snapshot) error {
 		}
 	}
 	e.prune(s)
-	if err := e.look(); err != nil {
+	e.freeProcesses.prune(s.Time)
+	e.freeThreads.prune(s.Time)
+	if err := e.lineage.advance(); err != nil {
 		errs = append(errs, err)
 	}
 	if err := e.flush(); err != nil {
@@ -48,22 +54,10 @@ func (e *Enforcer) Sync(s *features.Snapshot) error {
 	return errors.Join(errs...)
 }
 
-// look moves the horizon to the time of the Sync before this one; reading the
-// clock after the snapshot was taken would be too late.
-func (e *Enforcer) look() error {
-	now, err := e.sys.Now()
-	if err != nil {
-		e.family.horizon = 0
-		return err
-	}
-	e.family.horizon, e.looked = e.looked[0], [2]uint64{e.looked[1], now}
-	return nil
-}
-
 // findNarrow marks the masks that children may have inherited.
 func (e *Enforcer) findNarrow(s *features.Snapshot) {
 	e.narrow = e.narrow[:0]
-	for cpu, n := range e.trails {
+	for cpu, n := range e.lineage.trails {
 		if n == 0 {
 			continue
 		}
@@ -87,25 +81,32 @@ func (e *Enforcer) index(s *features.Snapshot, cpu int32) int32 {
 }
 
 func (e *Enforcer) scan(s *features.Snapshot) {
+	paused := len(e.freeProcesses.of)+len(e.freeThreads.of) > 0
+	marked := e.marked && s.Asked
 	for i := range s.Threads {
 		t := &s.Threads[i]
 		if t.Flags&(features.FlagKthread|flagExiting) != 0 {
 			continue // of a held thread, prune takes it that it ended
 		}
+		if paused && e.free(t) {
+			t.Managed = false
+		}
 		if e.filter.has(t.TID) {
 			if n := e.known[t.TID]; n != nil && n.Start == t.Start {
-				e.observe(s, int32(i), n)
+				e.update(s, int32(i), n)
 				continue
 			}
 		}
-		if e.narrow[t.Allowed] {
-			e.suspects = append(e.suspects, int32(i))
+		if e.narrow[t.Allowed] || marked && t.Asked >= 0 && e.ours[t.Asked] {
+			if !marked || e.suspect(s, t) {
+				e.suspects = append(e.suspects, int32(i))
+			}
 		}
 	}
 }
 
-// observe takes in what the snapshot says of a known thread.
-func (e *Enforcer) observe(s *features.Snapshot, i int32, n *entry) {
+// update takes in what the snapshot says of a known thread, and annotates it.
+func (e *Enforcer) update(s *features.Snapshot, i int32, n *entry) {
 	n.seen = e.tick
 	t := &s.Threads[i]
 	switch n.state {
@@ -114,11 +115,11 @@ func (e *Enforcer) observe(s *features.Snapshot, i int32, n *entry) {
 			t.Managed = false
 		}
 		// Another thread of its process may have become it by execve(2).
-		if t.TID == t.TGID && e.narrow[t.Allowed] {
+		if t.TID == t.TGID && e.suspect(s, t) {
 			e.suspects = append(e.suspects, i)
 		}
 		return
-	case waiting:
+	case deferred:
 		e.suspects = append(e.suspects, i)
 		return
 	}
@@ -130,39 +131,22 @@ func (e *Enforcer) observe(s *features.Snapshot, i int32, n *entry) {
 	t.Owner, t.Hold = n.owner, n.CPU
 	switch {
 	case s.Time <= n.at: // taken before the hold
-	case t.Allowed != n.set:
-		e.strays = append(e.strays, i)
+	case t.Allowed != n.set, e.marked && s.Asked && !e.isOurs(t):
+		e.differ = append(e.differ, i)
 	case n.until > 0 && s.Time >= n.until:
 		e.expired = append(e.expired, i)
 	}
 }
 
-// meet gathers the family, once a tick.
-func (e *Enforcer) meet() {
-	if e.met == e.tick {
-		return
-	}
-	e.met = e.tick
-	e.family.reset()
-	for _, n := range e.known {
-		if n.state == held {
-			e.family.add(n)
-		}
-	}
-	for _, n := range e.past {
-		e.family.add(n)
-	}
-}
-
-// judge looks into held threads that do not have the mask that was set. The
+// checkHeld looks into held threads that do not have the mask that was set. The
 // kernel is asked again: the snapshot is a moment old.
-func (e *Enforcer) judge(s *features.Snapshot) []error {
+func (e *Enforcer) checkHeld(s *features.Snapshot) []error {
 	var errs []error
-	for _, i := range e.strays {
+	for _, i := range e.differ {
 		t := &s.Threads[i]
 		n := e.known[t.TID]
-		now, err := e.sys.Task(n.TGID, n.TID)
-		if err == nil && now.Start == n.Start && n.ours(now.Mask) {
+		now, err := e.task(n.TGID, n.TID)
+		if err == nil && now.Start == n.Start && n.ours(now.Mask) && (now.Marked || !e.marked) {
 			continue // held after all
 		}
 		switch o, err := e.giveBack(n, n.ID, n.TGID, n.ours); o {
@@ -172,7 +156,7 @@ func (e *Enforcer) judge(s *features.Snapshot) []error {
 			e.backOff(s, t, n)
 		default:
 			t.Hold = -1
-			e.retire(n)
+			e.end(n)
 		}
 	}
 	return errs
@@ -180,10 +164,10 @@ func (e *Enforcer) judge(s *features.Snapshot) []error {
 
 // backOff leaves a thread to its owner for as long as it lives.
 func (e *Enforcer) backOff(s *features.Snapshot, t *features.Thread, n *entry) {
-	e.retire(n)
+	e.end(n)
 	e.stats.BackOffs++
 	e.log.Info("its owner changed its mask: left alone", "tid", n.TID, "held", n.CPU)
-	e.learn(&entry{record: record{ID: n.ID, TGID: n.TGID}, state: foreign, seen: e.tick})
+	e.become(&entry{record: record{ID: n.ID, TGID: n.TGID}, seen: e.tick}, foreign)
 	if s != nil {
 		t.Managed, t.Hold, t.Owner = false, -1, t.Allowed
 	}
@@ -198,7 +182,7 @@ func (e *Enforcer) Release(s *features.Snapshot, threads []int32) []error {
 	for i, at := range threads {
 		t := &s.Threads[at]
 		n := e.known[t.TID]
-		if n == nil || n.ID != t.ID || n.state != held {
+		if n == nil || n.ID != t.ID || !n.state.holds() {
 			continue
 		}
 		if o, err := e.release(n); o == failed {
@@ -220,37 +204,38 @@ func (e *Enforcer) release(n *entry) (outcome, error) {
 	case notOurs:
 		e.backOff(nil, nil, n)
 	default:
-		e.retire(n)
+		e.end(n)
 	}
 	return o, nil
 }
 
-// forgetDead forgets a known thread that has ended.
-func (e *Enforcer) forgetDead(n *entry) {
-	if n.state == held {
-		e.retire(n)
+// forget is for a known thread that has ended.
+func (e *Enforcer) forget(n *entry) {
+	if n.state.holds() {
+		e.end(n)
 	} else {
-		e.unlearn(n)
+		e.become(n, none)
 	}
 }
 
 // prune forgets what ended, after its children have been seen to.
 func (e *Enforcer) prune(s *features.Snapshot) {
 	for _, n := range e.known {
-		if n.seen != e.tick && !(n.state == held && s.Time <= n.at) {
-			e.forgetDead(n)
+		if n.seen != e.tick && !(n.state.holds() && s.Time <= n.at) {
+			e.forget(n)
 			continue
 		}
-		if len(n.trail) > 1 && e.tick-n.moved > pastTicks {
-			e.unfollow(n, 1)
+		if len(n.trail) > 1 && e.tick-n.moved > keepTicks {
+			e.lineage.trim(n, 1)
 		}
 	}
 	drop := 0
-	for drop < len(e.past) && e.tick-e.past[drop].seen > pastTicks {
-		e.forget(e.past[drop])
+	past := e.lineage.past
+	for drop < len(past) && e.tick-past[drop].seen > keepTicks {
+		e.forgetPast(past[drop])
 		drop++
 	}
-	e.past = slices.Delete(e.past, 0, drop)
+	e.lineage.past = slices.Delete(past, 0, drop)
 	if len(e.known) == 0 || e.tick&63 == 0 {
 		e.filter = filter{}
 		for tid := range e.known {
@@ -259,15 +244,18 @@ func (e *Enforcer) prune(s *features.Snapshot) {
 	}
 }
 
-// forget ends a thread's time as a relative. The journal hears of it unless
-// the thread is held anew, or was never in it.
-func (e *Enforcer) forget(n *entry) {
-	e.unfollow(n, 0)
-	latest := e.gone[n.TID] == n
-	if latest {
-		delete(e.gone, n.TID)
+// forgetPast forgets a thread that is past. The journal hears of it unless the
+// thread is held anew, or was never in it.
+func (e *Enforcer) forgetPast(n *entry) {
+	if e.lineage.latest[n.TID] == n {
+		h := e.known[n.TID]
+		holds := h != nil && h.state.holds()
+		if !holds {
+			e.untrack(n.TID)
+		}
+		if n.state == released && !(holds && h.ID == n.ID) {
+			e.line(&n.record, opForgotten)
+		}
 	}
-	if h := e.known[n.TID]; latest && !n.child && (h == nil || h.ID != n.ID || h.state != held) {
-		e.line(&n.record, opForgotten)
-	}
+	e.become(n, none)
 }

@@ -5,6 +5,7 @@ package affinity
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -12,8 +13,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"mllb/cgroup"
 	"mllb/features"
+	"mllb/internal/cgroup"
+	"mllb/internal/procfile"
 	"mllb/topology"
 )
 
@@ -27,6 +29,11 @@ type Task struct {
 	Threads             int32           // of its process
 	NSInit              bool            // it is pid 1 of a pid namespace that is not the host's
 	Mask                topology.CPUSet // task.cpus_mask
+
+	// Of Marks: what it asked for, and the mark in that.
+	Asked  topology.CPUSet
+	Marked bool
+	Sum    uint64
 }
 
 // flagExiting is PF_EXITING (include/linux/sched.h): the thread, perhaps a
@@ -45,10 +52,14 @@ type Sys interface {
 	// SetAffinity sets the mask of a thread. The error is ErrGone if there is
 	// none, EINVAL if no CPU of the mask is online and in its cpuset.
 	SetAffinity(tid int32, mask topology.CPUSet) error
+	// Beside moves the calling OS thread to a CPU, if it may run there.
+	Beside(cpu int32)
 	// Watch returns a function that reports whether the thread that had the id
 	// when Watch was called still lives, and one that ends the watch. The
 	// error is ErrGone if there is no such thread.
 	Watch(tid int32) (alive func() bool, done func(), err error)
+	// Possible returns the CPUs that are or may come online.
+	Possible() topology.CPUSet
 	// Online returns the CPUs that are online.
 	Online() (topology.CPUSet, error)
 	// Widest returns the mask that the kernel gives the thread if it asks for
@@ -73,7 +84,11 @@ type linux struct {
 
 func newLinux(root string) (*linux, error) {
 	l := &linux{root: root, buf: make([]byte, 8192)}
-	var err error
+	// In another pid namespace's /proc the ids are not those that system calls take.
+	self, err := os.Readlink(filepath.Join(root, "proc/self"))
+	if root == "/" && (err != nil || self != strconv.Itoa(os.Getpid())) {
+		return nil, fmt.Errorf("/proc is of another pid namespace than mllbd: mount it there, as unshare --mount-proc does (process %d, /proc/self is %q)", os.Getpid(), self)
+	}
 	if l.possible, err = l.list("sys/devices/system/cpu/possible"); err != nil {
 		return nil, err
 	}
@@ -110,13 +125,36 @@ func (l *linux) Task(tgid, tid int32) (Task, error) {
 			err = f.parse(&t, text)
 		}
 		if err != nil {
-			return Task{}, fmt.Errorf("read %s/%s: %w", dir, f.name, gone(err))
+			return Task{}, fmt.Errorf("read %s/%s: %w", dir, f.name, l.gone(tid, err))
 		}
 	}
 	if t.TID != tid || t.TGID != tgid {
 		return Task{}, fmt.Errorf("read %s: it is thread %d of process %d: %w", dir, t.TID, t.TGID, ErrGone)
 	}
 	return t, nil
+}
+
+// gone turns what the kernel says of the files of a thread that has ended into
+// ErrGone. A thread that /proc hides has no files either.
+func (l *linux) gone(tid int32, err error) error {
+	if errors.Is(err, unix.ENOENT) && l.hides(tid) {
+		return errHidden
+	}
+	return gone(err)
+}
+
+var errHidden = fmt.Errorf("the thread lives but is not shown (hidepid= of proc(5), CAP_SYS_PTRACE): %w", unix.EACCES)
+
+// hides reports whether /proc lacks a thread that there is.
+func (l *linux) hides(tid int32) bool {
+	if l.root != "/" || tid <= 0 { // 0 is who is in no pid namespace that /proc shows, and to system calls the caller
+		return false
+	}
+	lives := func() bool {
+		_, _, errno := unix.RawSyscall(unix.SYS_SCHED_GETSCHEDULER, uintptr(tid), 0, 0)
+		return errno == 0
+	}
+	return lives() && errors.Is(unix.Access("/proc/"+strconv.Itoa(int(tid)), unix.F_OK), unix.ENOENT) && lives()
 }
 
 // read returns a small file in a buffer that the next call reuses. A file of
@@ -160,21 +198,24 @@ func gone(err error) error {
 // compared as subsets.
 func (l *linux) Threads(masks []topology.CPUSet, yield func(tgid, tid int32) bool) error {
 	proc := filepath.Join(l.root, "proc")
-	processes, err := ids(proc)
+	processes, err := procfile.IDs(proc)
 	if err != nil {
 		return fmt.Errorf("list the processes: %w", err)
 	}
 	got := make(topology.CPUSet, topology.MaxCPUs/64)
 	for _, tgid := range processes {
-		threads, err := ids(filepath.Join(proc, strconv.Itoa(int(tgid)), "task"))
+		threads, err := procfile.IDs(filepath.Join(proc, strconv.Itoa(tgid), "task"))
 		if errors.Is(gone(err), ErrGone) {
 			continue
+		}
+		if errors.Is(err, fs.ErrPermission) { // hidepid=1
+			threads, err = []int{tgid}, nil
 		}
 		if err != nil {
 			return fmt.Errorf("list the threads of process %d: %w", tgid, err)
 		}
 		for _, tid := range threads {
-			if l.maybe(tid, masks, got) && !yield(tgid, tid) {
+			if l.maybe(tid, masks, got) && !yield(int32(tgid), int32(tid)) {
 				return nil
 			}
 		}
@@ -182,7 +223,7 @@ func (l *linux) Threads(masks []topology.CPUSet, yield func(tgid, tid int32) boo
 	return nil
 }
 
-func (l *linux) maybe(tid int32, masks []topology.CPUSet, got topology.CPUSet) bool {
+func (l *linux) maybe(tid int, masks []topology.CPUSet, got topology.CPUSet) bool {
 	clear(got)
 	_, _, errno := unix.RawSyscall(unix.SYS_SCHED_GETAFFINITY, uintptr(tid),
 		uintptr(len(got)*8), uintptr(unsafe.Pointer(&got[0])))
@@ -197,26 +238,6 @@ func (l *linux) maybe(tid int32, masks []topology.CPUSet, got topology.CPUSet) b
 	return false
 }
 
-// ids lists the entries of a directory that are numbers.
-func ids(dir string) ([]int32, error) {
-	d, err := os.Open(dir)
-	if err != nil {
-		return nil, err
-	}
-	defer d.Close()
-	names, err := d.Readdirnames(-1)
-	if err != nil {
-		return nil, err
-	}
-	var out []int32
-	for _, name := range names {
-		if n, err := strconv.ParseInt(name, 10, 32); err == nil {
-			out = append(out, int32(n))
-		}
-	}
-	return out, nil
-}
-
 // SetAffinity is not unix.SchedSetaffinity, which knows 1,024 CPUs only.
 func (l *linux) SetAffinity(tid int32, mask topology.CPUSet) error {
 	if tid <= 1 || mask.Empty() {
@@ -225,9 +246,18 @@ func (l *linux) SetAffinity(tid int32, mask topology.CPUSet) error {
 	_, _, errno := unix.Syscall(unix.SYS_SCHED_SETAFFINITY, uintptr(tid),
 		uintptr(len(mask)*8), uintptr(unsafe.Pointer(&mask[0])))
 	if errno != 0 {
-		return fmt.Errorf("set the mask of thread %d to {%s}: %w", tid, mask, gone(errno))
+		return fmt.Errorf("set the mask of thread %d to {%s}: %w", tid, mask.And(l.possible), gone(errno))
 	}
 	return nil
+}
+
+// Beside has no error: where it does nothing the thread runs where it was.
+func (l *linux) Beside(cpu int32) {
+	if cpu < 0 {
+		return
+	}
+	mask := topology.NewCPUSet(int(cpu))
+	_, _, _ = unix.Syscall(unix.SYS_SCHED_SETAFFINITY, 0, uintptr(len(mask)*8), uintptr(unsafe.Pointer(&mask[0])))
 }
 
 // Watch opens a pidfd. Before 6.9 there is none of a thread that does not lead
@@ -259,6 +289,9 @@ func pidfd(tid int32, flags int) (int, unix.Errno) {
 	fd, _, errno := unix.Syscall(unix.SYS_PIDFD_OPEN, uintptr(tid), uintptr(flags), 0)
 	return int(fd), errno
 }
+
+// Possible never changes.
+func (l *linux) Possible() topology.CPUSet { return l.possible }
 
 // Online reads the CPUs that are online.
 func (l *linux) Online() (topology.CPUSet, error) {

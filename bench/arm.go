@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"mllb/scheduler"
 )
 
 // Kind is who schedules in an arm.
@@ -18,7 +20,7 @@ const (
 	Stock  Kind = "stock"  // the kernel as it is
 	Daemon Kind = "daemon" // mllbd around the workload
 	Kernel Kind = "kernel" // a kernel with the network in it
-	With   Kind = "with"   // any other program beside the workload
+	With   Kind = "with"   // a companion: any other program next to the workload
 )
 
 // StockName is the arm that others are compared with.
@@ -30,25 +32,31 @@ type Arm struct {
 	Kind    Kind     `json:"kind"`
 	Mode    string   `json:"mode,omitempty"`    // of mllbd, or of the kernel's control file
 	Policy  string   `json:"policy,omitempty"`  // of mllbd
-	Flags   []string `json:"flags,omitempty"`   // of mllbd run, besides
-	Command []string `json:"command,omitempty"` // runs beside the workload, by sh -c if it has more than words
+	Flags   []string `json:"flags,omitempty"`   // of mllbd run, more of them
+	Command []string `json:"command,omitempty"` // the companion, by sh -c if it has more than words
 }
 
 // ArmHelp says how arms are written.
-const ArmHelp = `stock            the kernel's scheduler alone; what the others are compared with
-MODE[:POLICY]    mllbd around the workload: observe, assist or own; mlp, cfs, always or never
+var ArmHelp = `stock            the kernel's scheduler alone, with which the others are compared
+MODE[:POLICY]    mllbd around the workload: observe, assist or own; ` + oneOf(armPolicy) + `
   [:FLAG=VALUE]  and flags of mllbd run: interval, max-cpu, hold, budget, lease, cool-down, model, snapshot, exclude
 kernel:MODE      a kernel with the network in it: off, replace or shadow
-with:COMMAND     COMMAND (numad, a sched_ext scheduler) beside the workload
-NAME=ARM         any of them by a name of your own: again=stock is stock against itself`
+with:COMMAND     COMMAND as a companion of the workload (numad, a sched_ext scheduler)
+NAME=ARM         any of them under a name of your own: again=stock compares stock with itself`
 
 var (
 	armName    = regexp.MustCompile(`^([A-Za-z0-9][A-Za-z0-9_.-]*)=(.+)$`)
 	armModes   = []string{"observe", "assist", "own"}
-	armPolicy  = []string{"mlp", "cfs", "always", "never"}
+	armPolicy  = scheduler.PolicyNames()
 	armFlags   = []string{"interval", "max-cpu", "hold", "budget", "lease", "cool-down", "model", "snapshot", "exclude"}
 	armKernels = []string{"off", "replace", "shadow"}
 )
+
+// oneOf writes "a, b or c".
+func oneOf(names []string) string {
+	last := len(names) - 1
+	return strings.Join(names[:last], ", ") + " or " + names[last]
+}
 
 // ParseArm reads one arm; see ArmHelp.
 func ParseArm(text string) (Arm, error) {
@@ -72,13 +80,13 @@ func parseSpec(spec string) (Arm, error) {
 		return Arm{Kind: Stock}, nil
 	case head == "kernel":
 		if !slices.Contains(armKernels, rest) {
-			return Arm{}, fmt.Errorf("the kernel's mode %q is not one of %s", rest, strings.Join(armKernels, ", "))
+			return Arm{}, fmt.Errorf("kernel mode %q is not one of %s", rest, strings.Join(armKernels, ", "))
 		}
 		return Arm{Kind: Kernel, Mode: rest}, nil
 	case head == "with":
 		words := strings.Fields(rest)
 		if len(words) == 0 {
-			return Arm{}, errors.New("with: names no command")
+			return Arm{}, errors.New("with: needs a command")
 		}
 		if strings.ContainsAny(rest, "\"'\\$&|;<>()*?[`~") {
 			words = []string{"sh", "-c", "exec " + rest}
@@ -109,8 +117,8 @@ func parseDaemon(mode, rest string) (Arm, error) {
 	return a, nil
 }
 
-// ParseArms reads arms and sees that one is stock, first in the list, and that
-// no name is there twice.
+// ParseArms reads arms and checks that one is stock, first in the list, and that
+// none has the name of another.
 func ParseArms(texts []string) ([]Arm, error) {
 	var arms []Arm
 	for _, t := range texts {
@@ -119,21 +127,21 @@ func ParseArms(texts []string) ([]Arm, error) {
 			return nil, err
 		}
 		if slices.ContainsFunc(arms, func(b Arm) bool { return a.Name == b.Name }) {
-			return nil, fmt.Errorf("arm %q is there twice: give one another name, as in again=%s", a.Name, t)
+			return nil, fmt.Errorf("arm %q is named twice: give one of them another name, as in again=%s", a.Name, t)
 		}
 		arms = append(arms, a)
 	}
 	i := slices.IndexFunc(arms, func(a Arm) bool { return a.Name == StockName })
 	if i < 0 || arms[i].Kind != Stock {
-		return nil, errors.New("no arm is stock, with which the others are compared")
+		return nil, errors.New("arm stock is missing: the others are compared with it")
 	}
 	if len(arms) < 2 {
-		return nil, errors.New("there is nothing to compare stock with: name another arm")
+		return nil, errors.New("nothing to compare with stock: name another arm")
 	}
 	return slices.Concat(arms[i:i+1], arms[:i], arms[i+1:]), nil
 }
 
-// program is what the arm runs beside the workload.
+// program is the name of the companion.
 func (a *Arm) program() string {
 	if words := a.Command; len(words) == 3 && words[0] == "sh" && words[1] == "-c" {
 		if script, ok := strings.CutPrefix(words[2], "exec "); ok {

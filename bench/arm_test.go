@@ -41,8 +41,8 @@ func TestParseArmRefuses(t *testing.T) {
 		"own:interval=":        `flag "interval"`,
 		"own:interval=1s:":     `policy ""`,
 		"kernel:":              `mode "" is not one of off`,
-		"with:":                "names no command",
-		"with:   ":             "names no command",
+		"with:":                "needs a command",
+		"with:   ":             "needs a command",
 		"both=own=stock":       `"own=stock" is not one of`,
 		"with space=own:never": `"with space=own" is not one of`,
 	} {
@@ -65,10 +65,10 @@ func TestParseArms(t *testing.T) {
 		t.Errorf("arms %q: stock is first, the others as they were given", got)
 	}
 	for _, tt := range []struct{ text, want string }{
-		{"own assist", "no arm is stock"},
-		{"stock=own assist", "no arm is stock"},
+		{"own assist", "arm stock is missing"},
+		{"stock=own assist", "arm stock is missing"},
 		{"stock", "nothing to compare"},
-		{"stock own own", `"own" is there twice`},
+		{"stock own own", `"own" is named twice`},
 		{"stock stock", "again=stock"},
 	} {
 		if _, err := ParseArms(strings.Fields(tt.text)); err == nil || !strings.Contains(err.Error(), tt.want) {

@@ -16,12 +16,13 @@ import (
 	"strings"
 	"time"
 
-	"mllb/bench/load"
-	"mllb/measure"
+	"mllb/bench/measure"
+	"mllb/bench/workload"
 	"mllb/topology"
 )
 
-// fruitless is after how many runs, all failed, an arm is given up for a workload.
+// fruitless is the number of runs after which, if all failed, an arm is given up
+// for a workload.
 const fruitless = 3
 
 // Run makes the runs that the result directory lacks, and returns the report of
@@ -32,7 +33,7 @@ func Run(ctx context.Context, cfg Config, o Options) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	x := &executor{Options: o, config: &cfg, dir: o.Dir, kernel: kernelDir, commands: make(map[string]*load.Command)}
+	x := &executor{Options: o, config: &cfg, dir: o.Dir, kernel: kernelDir, commands: make(map[string]*workload.Command)}
 	for _, c := range o.Commands {
 		x.commands[c.Name] = c
 	}
@@ -43,9 +44,9 @@ func Run(ctx context.Context, cfg Config, o Options) (*Report, error) {
 	head := Head{Schema: Schema, Digest: cfg.Digest(), Version: o.Version, Started: time.Now().UTC().Truncate(time.Second), Config: cfg,
 		Skipped: x.Skipped, Machine: m, Notes: m.Warnings()}
 	if os.Getenv("MLLB_LAB") != "" {
-		head.Notes = append(head.Notes, "this is a guest of the lab: what is counted holds, no time does")
+		head.Notes = append(head.Notes, "this is a guest of the lab: counts are valid, times are not")
 	}
-	s, err := openStore(o.Dir, head)
+	s, err := openStore(o.Dir, head, o.Anew)
 	if err != nil {
 		return nil, err
 	}
@@ -65,7 +66,7 @@ func (x *executor) leaveOut() {
 		why := ""
 		switch {
 		case a.Kind == Kernel && !x.kernel.present():
-			why = string(x.kernel) + " is not there: this kernel has no network in it (docs/KERNEL.md)"
+			why = string(x.kernel) + " does not exist: this kernel has no network in it (docs/KERNEL.md)"
 		case a.Kind == With:
 			if _, err := exec.LookPath(a.program()); err != nil {
 				why = err.Error()
@@ -82,11 +83,11 @@ func (x *executor) leaveOut() {
 func (x *executor) possible() error {
 	switch {
 	case len(x.config.Workloads) == 0:
-		return errors.New("no workload can be run here" + why(x.Skipped))
+		return errors.New("no workload can run here" + why(x.Skipped))
 	case len(x.config.Arms) < 2:
-		return errors.New("no arm but stock can be run here" + why(x.Skipped))
+		return errors.New("no arm other than stock can run here" + why(x.Skipped))
 	case schedExtOps("/") != "":
-		return fmt.Errorf("the sched_ext scheduler %s is loaded, so nothing here is stock: unload it", schedExtOps("/"))
+		return fmt.Errorf("the sched_ext scheduler %s is loaded, so the stock scheduler cannot be measured: unload it", schedExtOps("/"))
 	}
 	return nil
 }
@@ -131,37 +132,37 @@ func openSampler(out io.Writer) sampler {
 	if err == nil {
 		return s
 	}
-	fmt.Fprintf(out, "mllb bench: no counting in the kernel: %v; /proc is polled instead, and queue lengths are not to be had\n", err)
+	fmt.Fprintf(out, "mllb bench: cannot count in the kernel: %v; polling /proc instead, which has no queue lengths\n", err)
 	if s, err = measure.OpenProc(log); err == nil {
 		return s
 	}
-	fmt.Fprintf(out, "mllb bench: nothing but times is measured: %v\n", err)
+	fmt.Fprintf(out, "mllb bench: cannot measure anything but times: %v\n", err)
 	return nil
 }
 
 // cleanUp ends what an earlier benchmark left that was killed.
 func (x *executor) cleanUp() error {
-	l, err := x.leftover()
+	g, err := x.leftover()
 	if errors.Is(err, fs.ErrNotExist) {
 		return x.restore()
 	}
 	if err != nil {
 		return err
 	}
-	if err := l.kill(); err != nil {
+	if err := g.kill(); err != nil {
 		return err
 	}
-	if l.KernelMode != "" && x.kernel.present() {
-		if err := x.kernel.set(l.KernelMode); err != nil {
+	if g.KernelMode != "" && x.kernel.present() {
+		if err := x.kernel.set(g.KernelMode); err != nil {
 			return err
 		}
 	}
-	return errors.Join(x.restore(), l.removeScratch(), os.Remove(filepath.Join(x.dir, runningFile)))
+	return errors.Join(x.restore(), g.removeScratch(), os.Remove(filepath.Join(x.dir, runningFile)))
 }
 
-func (x *executor) leftover() (l leash, err error) {
-	err = readJSON(filepath.Join(x.dir, runningFile), &l)
-	return l, err
+func (x *executor) leftover() (g processGroup, err error) {
+	err = readJSON(filepath.Join(x.dir, runningFile), &g)
+	return g, err
 }
 
 // probe starts mllbd for a moment as each arm has it: what is wrong with its flags
@@ -173,14 +174,14 @@ func (x *executor) probe() error {
 			continue
 		}
 		rec := Record{Slot: Slot{Workload: "probe", Arm: a.Name}}
-		x.commands["probe"] = &load.Command{Name: "probe", Argv: []string{"true"}}
-		l := newLeash()
+		x.commands["probe"] = &workload.Command{Name: "probe", Argv: []string{"true"}}
+		g := newProcessGroup()
 		ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
-		err := x.daemon(ctx, &l, &rec, a, spec{argv: []string{"true"}, name: "work"})
+		err := x.daemon(ctx, &g, &rec, a, spec{argv: []string{"true"}, name: "work"})
 		cancel()
 		delete(x.commands, "probe")
-		if err := errors.Join(err, l.kill()); err != nil {
-			return fmt.Errorf("arm %s cannot be run: %w", a.Name, err)
+		if err := errors.Join(err, g.kill()); err != nil {
+			return fmt.Errorf("arm %s cannot run: %w", a.Name, err)
 		}
 	}
 	return nil
@@ -193,8 +194,8 @@ func (x *executor) close() (err error) {
 	}
 	if x.before != "" {
 		if set := x.kernel.set(x.before); set != nil {
-			err = errors.Join(err, fmt.Errorf("switch the kernel's network back: %w", set))
-		} else if l, read := x.leftover(); read == nil && l.Token == "" {
+			err = errors.Join(err, fmt.Errorf("restore the mode of the kernel's network: %w", set))
+		} else if g, read := x.leftover(); read == nil && g.Token == "" {
 			err = errors.Join(err, os.Remove(filepath.Join(x.dir, runningFile)))
 		}
 	}
@@ -258,18 +259,18 @@ func (s Slot) pair() Slot { return Slot{Workload: s.Workload, Arm: s.Arm} }
 
 // ResolveWorkloads finds the named workloads. What this machine lacks is skipped
 // by name; a name that nobody knows is an error.
-func ResolveWorkloads(names []string, o load.Options) (found []*load.Command, skipped []Skipped, err error) {
+func ResolveWorkloads(names []string, o workload.Options) (found []*workload.Command, skipped []Skipped, err error) {
 	for _, name := range names {
-		c, err := load.Resolve(name, o)
-		var missing *load.Missing
+		c, err := workload.Resolve(name, o)
+		var missing *workload.Missing
 		switch {
 		case errors.As(err, &missing):
 			skipped = append(skipped, Skipped{name, strings.TrimSpace(missing.Error())})
 			continue
 		case err != nil:
 			return nil, nil, err
-		case slices.ContainsFunc(found, func(f *load.Command) bool { return f.Name == c.Name }):
-			return nil, nil, fmt.Errorf("workload %s is there twice", c.Name)
+		case slices.ContainsFunc(found, func(f *workload.Command) bool { return f.Name == c.Name }):
+			return nil, nil, fmt.Errorf("workload %s is named twice", c.Name)
 		}
 		found = append(found, c)
 	}

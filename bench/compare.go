@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"mllb/internal/number"
 )
 
 // Comparing is several reports side by side. Each arm is held against the stock of
@@ -29,17 +31,17 @@ type Across struct {
 	Cells    []Cell `json:"cells"`
 }
 
-// Cell is the arm's time to stock in one report.
+// Cell is the arm's time relative to stock in one report.
 type Cell struct {
-	Runs    int     `json:"runs"` // 0: this report does not have it
-	Ratio   Num     `json:"ratio"`
-	Lo      Num     `json:"ratio_lo"`
-	Hi      Num     `json:"ratio_hi"`
-	Verdict Verdict `json:"verdict"`
-	Words   string  `json:"words"`
+	Runs    int        `json:"runs"` // 0: this report does not have it
+	Ratio   number.Num `json:"ratio"`
+	Lo      number.Num `json:"ratio_lo"`
+	Hi      number.Num `json:"ratio_hi"`
+	Verdict Verdict    `json:"verdict"`
+	Words   string     `json:"words"`
 }
 
-// Across puts reports side by side, in the order of the first report that has a
+// Compare puts reports side by side, in the order of the first report that has a
 // workload or an arm.
 func Compare(reports []*Report) *Comparing {
 	c := &Comparing{Schema: Schema, Reports: reports}
@@ -96,7 +98,7 @@ func (w *WorkloadResult) arm(name string) *ArmResult {
 }
 
 func (r *Report) cell(workload, arm string) Cell {
-	none := Cell{Ratio: undefined, Lo: undefined, Hi: undefined}
+	none := Cell{Ratio: number.Unknown, Lo: number.Unknown, Hi: number.Unknown}
 	w := r.workload(workload)
 	if w == nil {
 		return none
@@ -123,7 +125,7 @@ func (r *Report) meanCell(workloads []string, arm string) Cell {
 	return Cell{Runs: g.Workloads, Ratio: g.Ratio, Lo: g.Lo, Hi: g.Hi, Words: fmt.Sprintf("geometric mean of %d", g.Workloads)}
 }
 
-// Name is what a report is called beside others.
+// Name is what a report is called among others.
 func (r *Report) Name() string { return filepath.Base(filepath.Clean(r.Dir)) }
 
 // Title is the row's first column.
@@ -139,9 +141,9 @@ func (c *Comparing) Draw(w io.Writer) error {
 	b := bufio.NewWriter(w)
 	for _, r := range c.Reports {
 		m := &r.Machine
-		fmt.Fprintf(b, "%s: %s, Linux %s, %s, %s; %d runs, mllb %s\n", r.Name(), printable(m.Host), printable(m.Kernel), printable(m.CPU), m.Topology, r.Runs, printable(r.Version))
+		fmt.Fprintf(b, "%s: %s, Linux %s, %s, %s; %s, mllb %s\n", r.Name(), printable(m.Host), printable(m.Kernel), printable(m.CPU), m.Topology, number.Of(r.Runs, "run"), printable(r.Version))
 	}
-	fmt.Fprintf(b, "\ntime to the stock of the same report, 95 %%; * differs from it, p < 0.05 corrected; n did nothing\n%-16s %-16s", "arm", "workload")
+	fmt.Fprintf(b, "\ntime relative to stock of the same report, 95 %% interval; * significant (p < 0.05, corrected), n no-op\n%-16s %-16s", "arm", "workload")
 	for _, r := range c.Reports {
 		fmt.Fprintf(b, "  %-24s", cut(r.Name(), 24))
 	}
@@ -161,7 +163,7 @@ func (c *Cell) text() string {
 	if c.Runs == 0 {
 		return "-"
 	}
-	return fmt.Sprintf("%s%s %s", c.Ratio.ratio(), c.mark(), interval(c.Lo, c.Hi, Num.ratio))
+	return fmt.Sprintf("%s%s %s", ratio(c.Ratio), c.mark(), interval(c.Lo, c.Hi, ratio))
 }
 
 func (c *Cell) mark() string {
@@ -187,7 +189,7 @@ func cut(s string, n int) string {
 var comparePage string
 
 var compareTemplate = template.Must(template.New("compare").Funcs(template.FuncMap{
-	"name": printable, "ratio": Num.ratio, "ratios": func(lo, hi Num) string { return interval(lo, hi, Num.ratio) },
+	"name": printable, "ratio": ratio, "ratios": func(lo, hi number.Num) string { return interval(lo, hi, ratio) },
 }).Parse(comparePage))
 
 // HTML writes the table as a page that needs no other file.

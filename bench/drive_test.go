@@ -38,7 +38,7 @@ func (c *clock) run(ctx context.Context, s Slot) (Record, error) {
 }
 
 func (c *clock) drive(dir string, cfg Config, out *bytes.Buffer) ([]Record, error) {
-	s, err := openStore(dir, testHead(cfg))
+	s, err := openStore(dir, testHead(cfg), false)
 	if err != nil {
 		return nil, err
 	}
@@ -116,7 +116,7 @@ func TestDriveFailures(t *testing.T) {
 			t.Errorf("%s: %d runs, want %d", pair, n, want)
 		}
 	}
-	if n := strings.Count(out.String(), "work0 under arm1 is given up: all of its 3 runs failed"); n < 1 || n > 2 {
+	if n := strings.Count(out.String(), "gave up work0 under arm1: all of its 3 runs failed"); n < 1 || n > 2 {
 		t.Errorf("%d times given up:\n%s", n, out)
 	}
 	r := newReport(testHead(cfg), records)
@@ -137,7 +137,7 @@ func TestProgress(t *testing.T) {
 	if _, err := c.drive(t.TempDir(), cfg, out); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"1 workloads, 2 arms, 3 runs of each after 1 to warm up: 8 runs, 0 of them done",
+	for _, want := range []string{"1 workload, 2 arms, 3 runs of each and 1 for warm-up: 8 runs, 0 of them done",
 		"1 of 8 runs, about 7 min left", "7 of 8 runs, about 60 s left", "8 of 8 runs, about 0 s left"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("it does not say %q:\n%s", want, out)

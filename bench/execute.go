@@ -6,15 +6,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
-	"mllb/bench/daemon"
-	"mllb/bench/load"
-	"mllb/measure"
+	"mllb/bench/measure"
+	"mllb/bench/workload"
+	"mllb/internal/namedfile"
+	"mllb/internal/number"
+	"mllb/internal/runreport"
 	"mllb/topology"
 )
 
@@ -34,14 +38,14 @@ type executor struct {
 	topology *topology.Topology
 	kernel   kernelControl
 	before   string // its mode before the benchmark; "": none
-	commands map[string]*load.Command
+	commands map[string]*workload.Command
 }
 
 // grace is how long a workload has to end by itself when it is told to, and
-// besideGrace the same for a program beside it, which has more to undo.
+// companionGrace the same for a companion, which has more to undo.
 const (
-	grace       = time.Second
-	besideGrace = 5 * time.Second
+	grace          = time.Second
+	companionGrace = 5 * time.Second
 )
 
 // maxStdout is how much of what a workload says is looked at.
@@ -51,16 +55,16 @@ const maxStdout = 64 << 20
 // that the benchmark cannot go on: it was called off, or the machine may not be
 // as it was.
 func (x *executor) run(ctx context.Context, s Slot) (rec Record, err error) {
-	l := newLeash()
-	l.KernelMode, l.Scratch = x.before, x.scratch
-	l.makeCgroup()
+	g := newProcessGroup()
+	g.KernelMode, g.Scratch = x.before, x.scratch
+	g.makeCgroup()
 	running := filepath.Join(x.dir, runningFile)
-	if err := writeJSON(running, l); err != nil {
-		return rec, errors.Join(err, l.removeCgroup())
+	if err := writeJSON(running, g); err != nil {
+		return rec, errors.Join(err, g.removeCgroup())
 	}
 	rec = Record{Slot: s, Started: time.Now().UTC().Truncate(time.Millisecond)}
-	failed := x.measured(ctx, &l, &rec)
-	if err := errors.Join(l.kill(), x.heal(&rec)); err != nil {
+	failed := x.measured(ctx, &g, &rec)
+	if err := errors.Join(g.kill(), x.heal(&rec)); err != nil {
 		return rec, err // running.json stays: the next benchmark tries again
 	}
 	if err := x.idle(); err != nil {
@@ -81,13 +85,13 @@ func (x *executor) run(ctx context.Context, s Slot) (rec Record, err error) {
 func (x *executor) idle() error {
 	running := filepath.Join(x.dir, runningFile)
 	if x.before != "" {
-		return writeJSON(running, leash{KernelMode: x.before, Scratch: x.scratch})
+		return writeJSON(running, processGroup{KernelMode: x.before, Scratch: x.scratch})
 	}
 	return os.Remove(running)
 }
 
 // measured makes the run with what belongs to its arm around it.
-func (x *executor) measured(ctx context.Context, l *leash, rec *Record) (err error) {
+func (x *executor) measured(ctx context.Context, g *processGroup, rec *Record) (err error) {
 	arm, cmd := x.config.Arm(rec.Arm), x.commands[rec.Workload]
 	ctx, cancel := context.WithTimeoutCause(ctx, x.Limit, fmt.Errorf("it took longer than %v", x.Limit))
 	defer cancel()
@@ -101,19 +105,19 @@ func (x *executor) measured(ctx context.Context, l *leash, rec *Record) (err err
 	}()
 	if x.before != "" {
 		if err := x.kernel.set(kernelMode(arm)); err != nil {
-			return fmt.Errorf("switch the kernel's network: %w", err)
+			return fmt.Errorf("set the mode of the kernel's network: %w", err)
 		}
 	}
 	s := spec{argv: cmd.Argv, env: cmd.Env, dir: cmd.Dir, grace: grace, name: "work"}
 	switch arm.Kind {
 	case With:
-		return x.beside(ctx, l, rec, arm, s)
+		return x.companion(ctx, g, rec, arm, s)
 	case Kernel:
-		return x.inKernel(ctx, l, rec, s)
+		return x.inKernel(ctx, g, rec, s)
 	case Daemon:
-		return x.daemon(ctx, l, rec, arm, s)
+		return x.daemon(ctx, g, rec, arm, s)
 	default:
-		return x.command(ctx, l, rec, s)
+		return x.command(ctx, g, rec, s)
 	}
 }
 
@@ -125,8 +129,8 @@ func kernelMode(a *Arm) string {
 }
 
 // command runs the workload and samples it.
-func (x *executor) command(ctx context.Context, l *leash, rec *Record, s spec) (err error) {
-	p, err := x.launch(ctx, l, s)
+func (x *executor) command(ctx context.Context, g *processGroup, rec *Record, s spec) (err error) {
+	p, err := x.launch(ctx, g, s)
 	if err != nil {
 		return err
 	}
@@ -158,7 +162,7 @@ func (x *executor) command(ctx context.Context, l *leash, rec *Record, s spec) (
 // check says what the workload did not do.
 func (x *executor) check(rec *Record, p *process) error {
 	if rec.Status != 0 {
-		return fmt.Errorf("exit status %d: %s", rec.Status, p.lastWords())
+		return fmt.Errorf("exit status %d%s", rec.Status, p.lastWords())
 	}
 	cmd := x.commands[rec.Workload]
 	if cmd.Check == nil && cmd.Score == nil {
@@ -176,7 +180,7 @@ func (x *executor) check(rec *Record, p *process) error {
 	if cmd.Score != nil {
 		score, err := cmd.Score(out)
 		if err != nil {
-			return fmt.Errorf("its figure: %w", err)
+			return fmt.Errorf("read its figure: %w", err)
 		}
 		rec.Score = &score
 	}
@@ -185,28 +189,29 @@ func (x *executor) check(rec *Record, p *process) error {
 
 // daemon has mllbd around the workload. A mllbd that failed makes the run fail,
 // though the workload may have gone on without it.
-func (x *executor) daemon(ctx context.Context, l *leash, rec *Record, arm *Arm, s spec) error {
+func (x *executor) daemon(ctx context.Context, g *processGroup, rec *Record, arm *Arm, s spec) error {
 	file := filepath.Join(x.scratch, "report.json")
-	s.around = append(append([]string{x.Mllbd, "run", "--report", file, "--log-level", "warn"}, x.stateDir()...), arm.DaemonFlags()...)
+	// As whoever runs mllb, also under sudo, as in the arms without mllbd.
+	s.around = append(append([]string{x.Mllbd, "run", "--user", strconv.Itoa(os.Geteuid()), "--report", file, "--log-level", "warn"}, x.stateDir()...), arm.DaemonFlags()...)
 	s.around = append(s.around, "--")
-	if err := daemon.Prepare(file); err != nil {
-		return err
+	if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("old report: %w", err)
 	}
-	if err := x.command(ctx, l, rec, s); err != nil {
+	if err := x.command(ctx, g, rec, s); err != nil {
 		return err
 	}
 	b, err := os.ReadFile(file)
 	if err != nil {
 		return fmt.Errorf("mllbd left no report: %w", err)
 	}
-	if rec.Daemon, err = daemon.Parse(b); err != nil {
+	if rec.Daemon, err = runreport.Parse(b); err != nil {
 		return err
 	}
 	switch d := rec.Daemon; {
 	case d.Error != "":
 		return fmt.Errorf("mllbd gave up: %s", d.Error)
 	case d.Left > 0:
-		return fmt.Errorf("mllbd could not give %d masks back", d.Left)
+		return fmt.Errorf("mllbd could not restore %s", number.Of(d.Left, "mask"))
 	}
 	return nil
 }
@@ -218,12 +223,12 @@ func (x *executor) stateDir() []string {
 	return []string{"--state-dir", x.StateDir}
 }
 
-func (x *executor) inKernel(ctx context.Context, l *leash, rec *Record, s spec) error {
+func (x *executor) inKernel(ctx context.Context, g *processGroup, rec *Record, s spec) error {
 	before, err := x.kernel.counts()
 	if err != nil {
 		return err
 	}
-	if err := x.command(ctx, l, rec, s); err != nil {
+	if err := x.command(ctx, g, rec, s); err != nil {
 		return err
 	}
 	after, err := x.kernel.counts()
@@ -258,7 +263,7 @@ func (x *executor) restore() error {
 // keepOutput saves the end of what a failed run said.
 func (x *executor) keepOutput(s Slot) error {
 	var text []byte
-	for _, name := range []string{"work.err", "work.out", "beside.err", "beside.out"} {
+	for _, name := range []string{"work.err", "work.out", "companion.err", "companion.out"} {
 		b, err := tail(filepath.Join(x.scratch, name), 64<<10)
 		if err == nil && len(b) > 0 {
 			text = append(append(append(text, "==== "+name+"\n"...), b...), '\n')
@@ -274,5 +279,5 @@ func (x *executor) keepOutput(s Slot) error {
 		}
 		return r
 	}, s.String())
-	return writeFile(filepath.Join(dir, name+".txt"), text)
+	return namedfile.Write(context.Background(), filepath.Join(dir, name+".txt"), text)
 }

@@ -15,8 +15,8 @@ import (
 	"testing"
 	"time"
 
-	"mllb/bench/load"
-	"mllb/measure"
+	"mllb/bench/measure"
+	"mllb/bench/workload"
 	"mllb/topology"
 )
 
@@ -63,7 +63,7 @@ func rig(t *testing.T, argv ...string) *executor {
 		t.Fatal(err)
 	}
 	x := &executor{Options: Options{Self: self, Mllbd: fake, StateDir: dir, Limit: time.Minute}, dir: dir, scratch: scratch, topology: topo,
-		config: &Config{Arms: arms}, sampler: &fakeSampler{t: t}, commands: map[string]*load.Command{"work": {Name: "work", Argv: argv}}}
+		config: &Config{Arms: arms}, sampler: &fakeSampler{t: t}, commands: map[string]*workload.Command{"work": {Name: "work", Argv: argv}}}
 	t.Cleanup(func() {
 		if left, err := filepath.Glob(fmt.Sprintf("%s/mllb-bench-%d-*", ownCgroup(), os.Getpid())); len(left) > 0 || err != nil {
 			t.Errorf("cgroups %v are left: %v", left, err)
@@ -136,7 +136,7 @@ func TestExecuteFailures(t *testing.T) {
 		{name: "wrong", arm: "stock", argv: []string{"echo", "nonsense"}, want: "the work was not done: nonsense"},
 		{name: "mllbd is killed", arm: "own", report: "crash", argv: []string{"sleep", "1000"}, want: "mllbd ended: signal: killed", restores: 1},
 		{name: "no report", arm: "own", report: "none", argv: []string{"true"}, want: "mllbd left no report", restores: 1},
-		{name: "masks left", arm: "own", report: "left", argv: []string{"true"}, want: "mllbd could not give 2 masks back", restores: 1},
+		{name: "masks left", arm: "own", report: "left", argv: []string{"true"}, want: "mllbd could not restore 2 masks", restores: 1},
 		{name: "gave up", arm: "own", report: "gave up", argv: []string{"true"}, want: "mllbd gave up: blind"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -149,7 +149,7 @@ func TestExecuteFailures(t *testing.T) {
 				x.commands["work"].Check = func(out []byte) error { return errors.New(strings.TrimSpace(string(out))) }
 			}
 			rec, err := x.run(t.Context(), slot(tt.arm))
-			if err != nil || !strings.Contains(rec.Failed, tt.want) {
+			if err != nil || !strings.Contains(rec.Failed, tt.want) || strings.HasSuffix(rec.Failed, ": ") {
 				t.Errorf("%v, failed %q, want %q", err, rec.Failed, tt.want)
 			}
 			if n := x.restores(); n != tt.restores {
@@ -243,7 +243,7 @@ func TestExecuteOrphans(t *testing.T) {
 	ended(t, pidsIn(t, pids, 1))
 }
 
-// The launcher is killed, too: the leash still finds what it had started.
+// The launcher is killed, too: what it had started is still in the process group.
 func TestExecuteLauncherKilled(t *testing.T) {
 	pids := filepath.Join(t.TempDir(), "pids")
 	x := rig(t, "sh", "-c", strings.ReplaceAll(stubborn, "PIDS", pids))

@@ -12,7 +12,7 @@ import (
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 
-	"mllb/figure"
+	"mllb/internal/figure"
 )
 
 // picture is a figure of the page. Number is that of the paper's figure.
@@ -58,7 +58,7 @@ func (r *Report) pictures() (all []picture, err error) {
 		err = fmt.Errorf("figure %q: %w", title, err)
 	}
 	p, drawn := r.plotLatency()
-	add(4, "Latency of the kernel's balancer: share of the calls that took no longer", figure.Width, figure.Height, p, drawn)
+	add(4, "Latency of the kernel's balancer: cumulative share of the calls", figure.Width, figure.Height, p, drawn)
 	for i := range r.Workloads {
 		w := &r.Workloads[i]
 		p, drawn = r.plotDistribution(w, "maximum imbalance, tasks", "% of the samples", false, func(a *ArmResult) []uint64 { return a.Imbalance })
@@ -70,7 +70,7 @@ func (r *Report) pictures() (all []picture, err error) {
 		add(6, w.Name+": runqueue length", smallWidth, smallHeight, p, drawn)
 	}
 	p, drawn = r.plotTimes()
-	add(7, "Run times against the median of stock: medians with 95 % intervals, and each run", figure.Width, figure.Height, p, drawn)
+	add(7, "Run times relative to the median of stock: medians with 95 % intervals, and each run", figure.Width, figure.Height, p, drawn)
 	return all, err
 }
 

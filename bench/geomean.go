@@ -6,6 +6,8 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+
+	"mllb/internal/number"
 )
 
 // GeoMean is the geometric mean of an arm's ratios to stock over the workloads,
@@ -13,11 +15,11 @@ import (
 // draws the runs of each workload and arm anew; so it speaks of these
 // workloads, and of no others.
 type GeoMean struct {
-	Arm       string `json:"arm"`
-	Workloads int    `json:"workloads"`
-	Ratio     Num    `json:"ratio"`
-	Lo        Num    `json:"ratio_lo"`
-	Hi        Num    `json:"ratio_hi"`
+	Arm       string     `json:"arm"`
+	Workloads int        `json:"workloads"`
+	Ratio     number.Num `json:"ratio"`
+	Lo        number.Num `json:"ratio_lo"`
+	Hi        number.Num `json:"ratio_hi"`
 }
 
 // fewestDrawn is how many runs a bootstrap of them needs to mean anything: as many
@@ -29,7 +31,7 @@ type pair struct{ stock, arm []float64 }
 
 // geoMean leaves out what has no ratio.
 func geoMean(arm string, pairs []pair, seed uint64) GeoMean {
-	g := GeoMean{arm, 0, undefined, undefined, undefined}
+	g := GeoMean{arm, 0, number.Unknown, number.Unknown, number.Unknown}
 	fewest := math.MaxInt
 	pairs = slices.DeleteFunc(slices.Clone(pairs), func(p pair) bool {
 		return len(p.stock) == 0 || len(p.arm) == 0 || quotients(p.arm, p.stock) == nil
@@ -43,14 +45,14 @@ func geoMean(arm string, pairs []pair, seed uint64) GeoMean {
 	if len(pairs) == 0 {
 		return g
 	}
-	g.Ratio = Num(math.Exp(sum / float64(len(pairs))))
+	g.Ratio = number.Num(math.Exp(sum / float64(len(pairs))))
 	if fewest >= fewestDrawn {
 		g.Lo, g.Hi = bootstrap(pairs, rand.New(rand.NewPCG(seed, 1)))
 	}
 	return g
 }
 
-func bootstrap(pairs []pair, rng *rand.Rand) (lo, hi Num) {
+func bootstrap(pairs []pair, rng *rand.Rand) (lo, hi number.Num) {
 	means := make([]float64, resamples)
 	for _, p := range pairs {
 		stock, arm := make([]float64, len(p.stock)), make([]float64, len(p.arm))
@@ -62,5 +64,5 @@ func bootstrap(pairs []pair, rng *rand.Rand) (lo, hi Num) {
 	}
 	slices.Sort(means)
 	tail := int(math.Round((1 - confidence) / 2 * resamples))
-	return Num(math.Exp(means[tail])), Num(math.Exp(means[resamples-1-tail]))
+	return number.Num(math.Exp(means[tail])), number.Num(math.Exp(means[resamples-1-tail]))
 }

@@ -3,10 +3,14 @@
 package bench
 
 import (
+	"context"
 	_ "embed" // the templates
 	"html/template"
 	"io"
 	"path/filepath"
+
+	"mllb/internal/namedfile"
+	"mllb/internal/number"
 )
 
 //go:embed report.gohtml
@@ -14,13 +18,13 @@ var page string
 
 var pageTemplate = template.Must(template.New("report").Funcs(template.FuncMap{
 	"name":     printable,
-	"ratio":    Num.ratio,
+	"ratio":    ratio,
 	"percent":  percent,
 	"p":        probability,
-	"interval": func(lo, hi Num) string { return interval(lo, hi, Num.String) },
-	"ratios":   func(lo, hi Num) string { return interval(lo, hi, Num.ratio) },
+	"interval": func(lo, hi number.Num) string { return interval(lo, hi, number.Num.String) },
+	"ratios":   func(lo, hi number.Num) string { return interval(lo, hi, ratio) },
 	"verdict":  func(metric string, a *ArmResult) string { return a.verdict(metric) },
-	"value":    func(metric string, a *ArmResult) Measured { return a.Values[metric] },
+	"value":    func(metric string, a *ArmResult) Measured { return a.value(metric) },
 	"label":    func(m metric) string { return m.label() },
 	"sign":     func(m Measured) string { return m.sign() },
 	"title":    func(w Workload) string { return w.title() },
@@ -71,7 +75,7 @@ func Write(dir string) (*Report, error) {
 	if err := writeJSON(filepath.Join(dir, "report.json"), r); err != nil {
 		return nil, err
 	}
-	if err := writeWith(filepath.Join(dir, "report.html"), r.HTML); err != nil {
+	if err := namedfile.WriteWith(context.Background(), filepath.Join(dir, "report.html"), r.HTML); err != nil {
 		return nil, err
 	}
 	records, _, err := readRecords(filepath.Join(dir, runsFile))

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"mllb/internal/number"
+
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -98,24 +100,24 @@ func TestKernelArms(t *testing.T) {
 	}
 }
 
-func TestDeeds(t *testing.T) {
+func TestEffects(t *testing.T) {
 	replace := &Arm{Kind: Kernel, Mode: "replace"}
 	asked := &Record{Kernel: &KernelCounts{Alone: [2]uint64{1, 9}}}
 	idle := &Record{Kernel: &KernelCounts{}}
 	for _, tt := range []struct {
 		arm     *Arm
 		records []*Record
-		want    Deeds
+		want    Effects
 	}{
-		{replace, []*Record{asked, idle}, Deeds{Known: true, Changed: 1, Asked: 5, Approved: 4.5}},
-		{replace, []*Record{idle}, Deeds{Known: true, NoOp: true}},
-		{&Arm{Kind: Kernel, Mode: "shadow"}, []*Record{asked}, Deeds{Known: true, NoOp: true, Asked: 10, Approved: 9}},
-		{&Arm{Kind: Stock}, []*Record{{}}, Deeds{Asked: undefined, Approved: undefined}},
-		{&Arm{Kind: With}, []*Record{{Beside: &Beside{}}}, Deeds{Known: true, NoOp: true, Asked: undefined, Approved: undefined}},
-		{&Arm{Kind: Daemon, Mode: "own"}, nil, Deeds{Asked: undefined, Approved: undefined}},
+		{replace, []*Record{asked, idle}, Effects{Known: true, Changed: 1, Asked: 5, Approved: 4.5}},
+		{replace, []*Record{idle}, Effects{Known: true, NoOp: true}},
+		{&Arm{Kind: Kernel, Mode: "shadow"}, []*Record{asked}, Effects{Known: true, NoOp: true, Asked: 10, Approved: 9}},
+		{&Arm{Kind: Stock}, []*Record{{}}, Effects{Asked: number.Unknown, Approved: number.Unknown}},
+		{&Arm{Kind: With}, []*Record{{Companion: &Companion{}}}, Effects{Known: true, NoOp: true, Asked: number.Unknown, Approved: number.Unknown}},
+		{&Arm{Kind: Daemon, Mode: "own"}, nil, Effects{Asked: number.Unknown, Approved: number.Unknown}},
 	} {
-		got := newDeeds(tt.arm, tt.records)
-		same := func(a, b Num) bool { return a == b || !a.Known() && !b.Known() }
+		got := newEffects(tt.arm, tt.records)
+		same := func(a, b number.Num) bool { return a == b || !a.Known() && !b.Known() }
 		if got.Known != tt.want.Known || got.Changed != tt.want.Changed || got.NoOp != tt.want.NoOp || !same(got.Asked, tt.want.Asked) || !same(got.Approved, tt.want.Approved) {
 			t.Errorf("%+v: %+v, want %+v", *tt.arm, got, tt.want)
 		}

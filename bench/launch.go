@@ -10,12 +10,13 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"runtime"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"mllb/internal/argv"
 )
 
 // The launcher is a process of mllb between the benchmark and a command:
@@ -47,7 +48,7 @@ func Launch(ctx context.Context, socket string, argv []string, tree bool, grace 
 	// The death of a thread is that of the parent, for Pdeathsig (prctl(2)).
 	runtime.LockOSThread()
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
-		return fmt.Errorf("become the reaper of orphans: %w", err)
+		return fmt.Errorf("become the subreaper of orphans: %w", err)
 	}
 	conn, err := net.Dial("unix", socket)
 	if err != nil {
@@ -92,11 +93,7 @@ func (l *launcher) listen(conn net.Conn) {
 
 // run starts the command, waits for it, and sees that none of its descendants
 // are left.
-func (l *launcher) run(ctx context.Context, argv []string) error {
-	path, err := exec.LookPath(argv[0])
-	if err != nil {
-		return err
-	}
+func (l *launcher) run(ctx context.Context, command []string) error {
 	null, err := os.Open(os.DevNull)
 	if err != nil {
 		return err
@@ -105,9 +102,9 @@ func (l *launcher) run(ctx context.Context, argv []string) error {
 	attr := &syscall.ProcAttr{Env: os.Environ(), Files: []uintptr{null.Fd(), 1, 2},
 		Sys: &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}}
 	start := time.Now()
-	pid, err := syscall.ForkExec(path, argv, attr)
+	pid, err := argv.Start(command, attr)
 	if err != nil {
-		return fmt.Errorf("run %s: %w", path, err)
+		return fmt.Errorf("run %s: %w", command[0], err)
 	}
 	ended := make(chan struct{})
 	defer close(ended)

@@ -3,7 +3,6 @@
 package bench
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 
+	"mllb/internal/number"
+	"mllb/internal/procfile"
 	"mllb/topology"
 )
 
@@ -28,7 +29,7 @@ type Machine struct {
 	Governor []string          `json:"governor,omitempty"` // all that some CPU has
 	Turbo    string            `json:"turbo,omitempty"`    // on or off
 	Load     [3]float64        `json:"load"`               // at the start
-	Steal    Num               `json:"steal"`              // share of all CPU time since boot
+	Steal    number.Num        `json:"steal"`              // share of all CPU time since boot
 	NUMA     string            `json:"numa_balancing,omitempty"`
 	SchedExt string            `json:"sched_ext,omitempty"` // state
 	Command  []string          `json:"command_line,omitempty"`
@@ -55,9 +56,10 @@ func ReadMachine(root string) (Machine, error) {
 	m := Machine{
 		Host: f.line("proc/sys/kernel/hostname"), Kernel: f.line("proc/sys/kernel/osrelease"), CPUs: t.Online.Count(), Topology: t.String(),
 		Driver: f.line("sys/devices/system/cpu/cpu0/cpufreq/scaling_driver"), Governor: f.distinct("sys/devices/system/cpu/cpu[0-9]*/cpufreq/scaling_governor"),
-		NUMA: f.line("proc/sys/kernel/numa_balancing"), SchedExt: f.line("sys/kernel/sched_ext/state"),
+		NUMA: f.line("proc/sys/kernel/numa_balancing"),
 		Bugs: f.all("sys/devices/system/cpu/vulnerabilities/*"), Sched: map[string]string{},
 	}
+	m.SchedExt, _, _ = procfile.SchedExt(root)
 	m.CPU, m.Virtual = f.cpu()
 	m.MemoryKB = f.memory()
 	m.Turbo = f.turbo()
@@ -80,7 +82,7 @@ func ReadMachine(root string) (Machine, error) {
 // Warnings say what in the machine's state makes times spread or mean less.
 func (m *Machine) Warnings() (w []string) {
 	if m.Virtual {
-		w = append(w, "this is a virtual machine: its host decides when it runs, and times are of that too")
+		w = append(w, "this is a virtual machine: times also depend on when its host runs it")
 	}
 	for _, g := range m.Governor {
 		if g != "performance" {
@@ -88,10 +90,10 @@ func (m *Machine) Warnings() (w []string) {
 		}
 	}
 	if m.Turbo == "on" {
-		w = append(w, "turbo is on: the clock depends on heat and on how many cores are busy")
+		w = append(w, "turbo is on: the clock depends on temperature and on the number of busy cores")
 	}
 	if m.Load[0] > 0.1*float64(m.CPUs) {
-		w = append(w, fmt.Sprintf("the load average is %.2f on %d CPUs: others are at work here", m.Load[0], m.CPUs))
+		w = append(w, fmt.Sprintf("the load average is %.2f on %s: other work is running here", m.Load[0], number.Of(m.CPUs, "CPU")))
 	}
 	if m.Steal > 0.001 {
 		w = append(w, fmt.Sprintf("%s of all CPU time since boot was stolen by the hypervisor", percent(m.Steal)))
@@ -182,32 +184,16 @@ func (f files) turbo() string {
 	return ""
 }
 
-func (f files) load() (load [3]float64) {
-	fields := strings.Fields(f.line("proc/loadavg"))
-	for i := range min(3, len(fields)) {
-		load[i], _ = strconv.ParseFloat(fields[i], 64) // 0 where the kernel says nothing sensible
-	}
+func (f files) load() [3]float64 {
+	load, _ := procfile.ParseLoad([]byte(f.line("proc/loadavg"))) // 0 where the kernel says nothing sensible
 	return load
 }
 
-// steal is the eighth column of /proc/stat against the first eight: guest time is
-// in user time already.
-func (f files) steal() Num {
-	b, err := os.ReadFile(filepath.Join(string(f), "proc/stat"))
+// steal is the share of all CPU time.
+func (f files) steal() number.Num {
+	t, err := procfile.ParseCPUTime([]byte(f.line("proc/stat")))
 	if err != nil {
-		return undefined
+		return number.Unknown
 	}
-	first, _, _ := bytes.Cut(b, []byte{'\n'})
-	fields := strings.Fields(string(first))
-	if len(fields) < 9 || fields[0] != "cpu" {
-		return undefined
-	}
-	sum, stolen := 0.0, 0.0
-	for _, text := range fields[1:9] {
-		if stolen, err = strconv.ParseFloat(text, 64); err != nil {
-			return undefined
-		}
-		sum += stolen
-	}
-	return Num(stolen / max(sum, 1))
+	return number.Num(float64(t.Steal) / max(float64(t.Total), 1))
 }

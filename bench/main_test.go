@@ -16,7 +16,7 @@ import (
 	"testing"
 	"time"
 
-	"mllb/bench/daemon"
+	"mllb/internal/runreport"
 )
 
 var update = flag.Bool("update", false, "write the golden files of testdata anew")
@@ -78,7 +78,7 @@ func fakeMllbd(args []string) int {
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, syscall.SIGTERM, syscall.SIGINT)
 	go func() { _ = cmd.Process.Signal(<-stop) }()
-	r := daemon.Report{Schema: daemon.Schema, Seconds: 1, CPUSeconds: 0.004, Ticks: 10, Asked: map[string]uint64{"machine": 7},
+	r := runreport.Report{Schema: runreport.Schema, Seconds: 1, CPUSeconds: 0.004, Counters: map[string]float64{"ticks": 10}, Asked: map[string]uint64{"machine": 7},
 		Approved: map[string]uint64{"machine": 5}, Moved: map[string]uint64{"machine": 4}}
 	switch os.Getenv("FAKE_REPORT") {
 	case "crash":
@@ -94,7 +94,9 @@ func fakeMllbd(args []string) int {
 		r.Moved = nil
 	}
 	err := cmd.Wait()
-	_ = r.Write(path)
+	if o, werr := runreport.Create(context.Background(), path); werr == nil {
+		_ = r.Write(o)
+	}
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
 		return exit.ExitCode()

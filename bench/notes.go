@@ -2,20 +2,24 @@
 
 package bench
 
-import "fmt"
+import (
+	"fmt"
+
+	"mllb/internal/number"
+)
 
 // notes are what the reader must know of the runs.
 func (r *Report) notes(records []Record) (notes []string) {
 	note := func(format string, args ...any) { notes = append(notes, fmt.Sprintf(format, args...)) }
 	comparisons := (len(r.Config.Arms) - 1) * len(r.Workloads)
 	if n := runsNeeded(alpha / float64(max(1, comparisons))); r.Config.Runs < n {
-		note("%d runs of each cannot show anything: with %d comparisons, %d are the least", r.Config.Runs, comparisons, n)
+		note("too few runs to show anything: %d of each, and %s at least %d", r.Config.Runs, need(comparisons), n)
 	}
 	if due := len(r.Config.Arms) * len(r.Workloads) * r.Config.Runs; r.Runs+r.Failed < due {
-		note("%d of %d runs are not made yet, or were given up", due-r.Runs-r.Failed, due)
+		note("runs missing, for not being made yet or given up: %d of %d", due-r.Runs-r.Failed, due)
 	}
 	if r.Failed > 0 {
-		note("%d runs failed, and are left out", r.Failed)
+		note("%s failed, left out", number.Of(r.Failed, "run"))
 	}
 	notes = append(notes, sampleNotes(records)...)
 	for _, w := range r.Workloads {
@@ -26,6 +30,13 @@ func (r *Report) notes(records []Record) (notes []string) {
 		}
 	}
 	return notes
+}
+
+func need(comparisons int) string {
+	if comparisons == 1 {
+		return "1 comparison needs"
+	}
+	return number.Of(comparisons, "comparison") + " need"
 }
 
 // sampleNotes say what of the runs was not measured, or was in the way.
@@ -48,16 +59,16 @@ func sampleNotes(records []Record) (notes []string) {
 		}
 	}
 	if orphans > 0 {
-		note("%d runs left processes behind, which were killed", orphans)
+		note("%s left processes behind, which were killed", number.Of(orphans, "run"))
 	}
 	if unsampled > 0 {
-		note("%d runs were not sampled", unsampled)
+		note("not sampled: %s", number.Of(unsampled, "run"))
 	}
 	if lost > 0 {
-		note("in %d runs some threads or events were not counted", lost)
+		note("in %s some threads or events were not counted", number.Of(lost, "run"))
 	}
 	for _, m := range sortedKeys(missing) {
-		note("in %d runs not measured: %s", missing[m], m)
+		note("not measured in %s: %s", number.Of(missing[m], "run"), m)
 	}
 	return notes
 }

@@ -6,7 +6,7 @@ import (
 	"io"
 	"time"
 
-	"mllb/bench/load"
+	"mllb/bench/workload"
 )
 
 // Options say how and where a benchmark is run; what is run is in Config.
@@ -15,9 +15,10 @@ type Options struct {
 	Self     string // the mllb binary
 	Mllbd    string // the daemon; "": no arm has it
 	StateDir string // of mllbd; "": its own default
+	Anew     bool   // remove the results that are in Dir
 	Version  string
 	Limit    time.Duration // for one run
-	Commands []*load.Command
+	Commands []*workload.Command
 	Skipped  []Skipped
 	Out      io.Writer // progress
 }

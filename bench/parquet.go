@@ -3,15 +3,17 @@
 package bench
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
+	"io"
 
 	"github.com/parquet-go/parquet-go"
 
-	"mllb/bench/daemon"
-	"mllb/measure"
+	"mllb/bench/measure"
+	"mllb/internal/namedfile"
+	"mllb/internal/runreport"
 	"mllb/topology"
 )
 
@@ -50,7 +52,7 @@ type rawRow struct {
 	Moved          *int64   `parquet:"moved,optional"`
 	Held           *int64   `parquet:"held_in_place,optional"`
 	DaemonCPU      *float64 `parquet:"daemon_cpu_seconds,optional"`
-	BesideCPU      *float64 `parquet:"beside_cpu_seconds,optional"`
+	CompanionCPU   *float64 `parquet:"beside_cpu_seconds,optional"`
 	KernelAsked    *int64   `parquet:"kernel_asked,optional"`
 	KernelDiffered *int64   `parquet:"kernel_differed,optional"` // from the rule, where both were asked
 }
@@ -62,11 +64,11 @@ func newRawRow(r *Record) rawRow {
 		row.sample(s)
 	}
 	if d := r.Daemon; d != nil {
-		row.Asked, row.Approved, row.Moved = whole(daemon.Total(d.Asked)), whole(daemon.Total(d.Approved)), whole(daemon.Total(d.Moved))
+		row.Asked, row.Approved, row.Moved = whole(runreport.Total(d.Asked)), whole(runreport.Total(d.Approved)), whole(runreport.Total(d.Moved))
 		row.Held, row.DaemonCPU = whole(d.HeldInPlace), &d.CPUSeconds
 	}
-	if b := r.Beside; b != nil {
-		row.BesideCPU = &b.CPUSeconds
+	if b := r.Companion; b != nil {
+		row.CompanionCPU = &b.CPUSeconds
 	}
 	if k := r.Kernel; k != nil {
 		row.KernelAsked, row.KernelDiffered = whole(k.asked()), whole(k.Both[0][1]+k.Both[1][0])
@@ -118,17 +120,9 @@ func writeParquet(path string, h *Head, records []Record) (err error) {
 	for i := range records {
 		rows[i] = newRawRow(&records[i])
 	}
-	f, err := os.Create(path + ".tmp")
-	if err != nil {
-		return err
-	}
-	w := parquet.NewGenericWriter[rawRow](f, parquet.Compression(&parquet.Zstd), parquet.KeyValueMetadata("mllb.bench", string(head)))
-	_, err = w.Write(rows)
-	if err = errors.Join(err, w.Close(), f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("%s: %w", path, err), os.Remove(f.Name()))
-	}
-	return nil
+	return namedfile.WriteWith(context.Background(), path, func(to io.Writer) error {
+		w := parquet.NewGenericWriter[rawRow](to, parquet.Compression(&parquet.Zstd), parquet.KeyValueMetadata("mllb.bench", string(head)))
+		_, err := w.Write(rows)
+		return errors.Join(err, w.Close())
+	})
 }

@@ -18,7 +18,7 @@ type Config struct {
 	Warmup    int               `json:"warmup"` // rounds before them, thrown away
 	Seed      uint64            `json:"seed"`   // of the order
 	Interval  float64           `json:"interval_seconds"`
-	Programs  map[string]string `json:"programs"` // digests of mllbd and of model files, by name
+	Programs  map[string]string `json:"programs"` // digests of mllb, mllbd and model files, by name
 }
 
 // Workload is one, as it is run.

@@ -12,8 +12,8 @@ import (
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 
-	"mllb/figure"
-	"mllb/measure"
+	"mllb/bench/measure"
+	"mllb/internal/figure"
 )
 
 // plotDistribution draws how often each value of a histogram was met, a line an

@@ -52,7 +52,7 @@ type spec struct {
 }
 
 // launch starts a launcher that waits to be told to go.
-func (x *executor) launch(ctx context.Context, l *leash, s spec) (p *process, err error) {
+func (x *executor) launch(ctx context.Context, g *processGroup, s spec) (p *process, err error) {
 	socket := filepath.Join(x.scratch, s.name+".sock")
 	p = &process{exited: make(chan struct{}), stdout: filepath.Join(x.scratch, s.name+".out"), stderr: filepath.Join(x.scratch, s.name+".err")}
 	if p.listener, err = net.ListenUnix("unix", &net.UnixAddr{Name: socket, Net: "unix"}); err != nil {
@@ -64,7 +64,7 @@ func (x *executor) launch(ctx context.Context, l *leash, s spec) (p *process, er
 		argv = append(argv, "--tree")
 	}
 	argv = append(append(argv, "--"), s.argv...)
-	if err := p.start(argv, s, l); err != nil {
+	if err := p.start(argv, s, g); err != nil {
 		return nil, err
 	}
 	if err := p.accept(ctx); err != nil {
@@ -75,8 +75,8 @@ func (x *executor) launch(ctx context.Context, l *leash, s spec) (p *process, er
 }
 
 // start has the process in a group of its own, so that ^C reaches the benchmark
-// alone, and in the leash's cgroup, if that is to be had.
-func (p *process) start(argv []string, s spec, l *leash) error {
+// alone, and in the run's cgroup, if there is one.
+func (p *process) start(argv []string, s spec, g *processGroup) error {
 	stdout, err := os.Create(p.stdout)
 	if err != nil {
 		return err
@@ -87,26 +87,26 @@ func (p *process) start(argv []string, s spec, l *leash) error {
 		return err
 	}
 	defer stderr.Close()
-	group := l.openCgroup()
-	if group != nil {
-		defer group.Close()
+	cgroup := g.openCgroup()
+	if cgroup != nil {
+		defer cgroup.Close()
 	}
 	for {
 		p.cmd = exec.Command(argv[0], argv[1:]...)
 		p.cmd.Stdout, p.cmd.Stderr, p.cmd.Dir = stdout, stderr, s.dir
-		p.cmd.Env = append(append(environment(), s.env...), l.env())
+		p.cmd.Env = append(append(environment(), s.env...), g.env())
 		p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-		if group != nil {
-			p.cmd.SysProcAttr.UseCgroupFD, p.cmd.SysProcAttr.CgroupFD = true, int(group.Fd())
+		if cgroup != nil {
+			p.cmd.SysProcAttr.UseCgroupFD, p.cmd.SysProcAttr.CgroupFD = true, int(cgroup.Fd())
 		}
 		err := p.cmd.Start()
 		if err == nil {
 			break
 		}
-		if group == nil {
+		if cgroup == nil {
 			return err
 		}
-		group = nil // this kernel or this hierarchy does not have it
+		cgroup = nil // this kernel or this hierarchy does not have it
 	}
 	go func() {
 		p.err = p.cmd.Wait()
@@ -151,10 +151,10 @@ func (p *process) accept(ctx context.Context) error {
 func (p *process) read() (m message, err error) {
 	line, err := p.lines.ReadBytes('\n')
 	if err != nil {
-		return m, fmt.Errorf("the launcher is gone: %w", err)
+		return m, fmt.Errorf("the launcher has exited: %w", err)
 	}
 	if err := json.Unmarshal(line, &m); err != nil {
-		return m, fmt.Errorf("the launcher said %q: %w", line, err)
+		return m, fmt.Errorf("the launcher sent %q: %w", line, err)
 	}
 	if m.Error != "" {
 		return m, errors.New(m.Error)
@@ -177,7 +177,7 @@ func (p *process) begin() error {
 	go func() {
 		m, err := p.read()
 		if err == nil && m.Usage == nil {
-			err = errors.New("the launcher said nothing of the command")
+			err = errors.New("the launcher did not say how the command ended")
 		}
 		p.answer <- answer{m.Usage, err}
 	}()
@@ -215,25 +215,25 @@ func (p *process) ended() error {
 	if p.err != nil {
 		text += ": " + p.err.Error()
 	}
-	if words := p.lastWords(); words != "" {
-		text += ": " + words
-	}
-	return errors.New(text)
+	return errors.New(text + p.lastWords())
 }
 
-// lastWords is the last line of stderr.
+// lastWords is ": " and the last line of stderr, if there is one.
 func (p *process) lastWords() string {
 	b, err := tail(p.stderr, 2<<10)
 	if err != nil {
 		return ""
 	}
-	lines := strings.Split(strings.TrimSpace(string(b)), "\n")
-	return lines[len(lines)-1]
+	text := strings.TrimSpace(string(b))
+	if text == "" {
+		return ""
+	}
+	return ": " + text[strings.LastIndexByte(text, '\n')+1:]
 }
 
 // close ends the launcher, and with it the command if it still runs, and waits
 // for the process around it. An error says that it had to be killed: then the
-// leash is to be pulled.
+// process group is to be killed.
 func (p *process) close() error {
 	if p.conn != nil {
 		p.conn.Close()

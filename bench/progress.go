@@ -9,6 +9,9 @@ import (
 	"strings"
 	"time"
 
+	"mllb/internal/namedfile"
+	"mllb/internal/number"
+
 	"golang.org/x/term"
 )
 
@@ -39,7 +42,7 @@ type row struct {
 
 func newProgress(out io.Writer, s *store) *progress {
 	p := &progress{out: out, now: time.Now, s: s, order: s.Head.Config.Slots(), rows: make(map[Slot]*row)}
-	if f, ok := out.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+	if f, ok := out.(*os.File); ok && namedfile.Drawable(f) {
 		p.size = func() (int, int) {
 			if w, h, err := term.GetSize(int(f.Fd())); err == nil && w > 1 && h > 1 {
 				return w, h
@@ -78,10 +81,10 @@ func (p *progress) begin() {
 		fmt.Fprintf(p.out, "mllb bench: skipped %s: %s\n", s.What, s.Why)
 	}
 	if p.s.Torn {
-		fmt.Fprintln(p.out, "mllb bench: the last record was cut off; its run is done again")
+		fmt.Fprintln(p.out, "mllb bench: the last record was cut off; its run is repeated")
 	}
-	fmt.Fprintf(p.out, "mllb bench: %d workloads, %d arms, %d runs of each after %d to warm up: %d runs, %d of them done; results in %s\n",
-		len(c.Workloads), len(c.Arms), c.Runs, c.Warmup, len(p.order), p.at, p.s.dir)
+	fmt.Fprintf(p.out, "mllb bench: %s, %s, %s of each and %d for warm-up: %s, %d of them done; results in %s\n",
+		number.Of(len(c.Workloads), "workload"), number.Of(len(c.Arms), "arm"), number.Of(c.Runs, "run"), c.Warmup, number.Of(len(p.order), "run"), p.at, p.s.dir)
 }
 
 func (p *progress) next(s Slot) {
@@ -106,7 +109,7 @@ func (p *progress) giveUp(s Slot) {
 	p.at++
 	if r := p.rows[s.pair()]; !r.gone {
 		r.gone = true
-		p.say("%s under %s is given up: all of its %d runs failed", s.Workload, s.Arm, r.failed)
+		p.say("gave up %s under %s: all of its %s failed", s.Workload, s.Arm, number.Of(r.failed, "run"))
 	}
 }
 
@@ -159,15 +162,15 @@ func outcome(r *Record) string {
 	if r.Failed != "" {
 		return "failed: " + r.Failed
 	}
-	text := Num(r.Wall).String() + " s"
+	text := number.Num(r.Wall).String() + " s"
 	if r.Score != nil {
-		text += ", figure " + Num(*r.Score).String()
+		text += ", figure " + number.Num(*r.Score).String()
 	}
 	if d := r.Daemon; d != nil {
-		text += fmt.Sprintf(", moved or held %s", Num(changes(r)))
+		text += fmt.Sprintf(", moved or held %s", number.Num(changes(r)))
 	}
 	if v, ok := sampled(meanImbalance)(r); ok {
-		text += fmt.Sprintf(", imbalance %s", Num(v))
+		text += fmt.Sprintf(", imbalance %s", number.Num(v))
 	}
 	return text
 }
@@ -222,7 +225,7 @@ func (p *progress) draw() {
 	if most := height - 2; len(lines) > most {
 		lines = append(lines[:max(1, most-1)], fmt.Sprintf("... and %d more lines", len(lines)-max(1, most-1)))
 	}
-	lines = append(lines, p.left()+"; now "+p.slot.String())
+	lines = append(lines, p.left()+"; running "+p.slot.String())
 	p.clear()
 	for _, l := range lines {
 		text := []rune(l)
@@ -234,7 +237,7 @@ func (p *progress) draw() {
 func (p *progress) table() []string {
 	c := &p.s.Head.Config
 	names := longest(c)
-	lines := []string{fmt.Sprintf("%-*s  %-*s  %5s %10s %9s %12s", names[0], "workload", names[1], "arm", "runs", "median", "to stock", "moved a run")}
+	lines := []string{fmt.Sprintf("%-*s  %-*s  %5s %10s %9s %12s", names[0], "workload", names[1], "arm", "runs", "median", "vs stock", "moved / run")}
 	for _, w := range c.Workloads {
 		stock := median(p.rows[Slot{Workload: w.Name, Arm: c.Arms[0].Name}].times)
 		for i, a := range c.Arms {
@@ -244,7 +247,7 @@ func (p *progress) table() []string {
 			}
 			r := p.rows[Slot{Workload: w.Name, Arm: a.Name}]
 			m := median(r.times)
-			line := fmt.Sprintf("%-*s  %-*s  %5d %10s %9s %12s", names[0], name, names[1], cut(a.Name, nameWidth), len(r.times), m, (m / stock).ratio(), r.did(&a))
+			line := fmt.Sprintf("%-*s  %-*s  %5d %10s %9s %12s", names[0], name, names[1], cut(a.Name, nameWidth), len(r.times), m, ratio(m/stock), r.did(&a))
 			if r.failed > 0 {
 				line += fmt.Sprintf("  %d failed", r.failed)
 			}

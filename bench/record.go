@@ -5,8 +5,8 @@ package bench
 import (
 	"time"
 
-	"mllb/bench/daemon"
-	"mllb/measure"
+	"mllb/bench/measure"
+	"mllb/internal/runreport"
 )
 
 // Record is one run: a line of runs.jsonl.
@@ -16,11 +16,11 @@ type Record struct {
 	Failed  string    `json:"failed,omitempty"` // why the run does not count
 
 	Usage
-	Score  *float64        `json:"score,omitempty"`  // the workload's own figure, where its wall time says nothing
-	Sample *measure.Sample `json:"sample,omitempty"` // nil where nothing could be sampled
-	Daemon *daemon.Report  `json:"daemon,omitempty"` // arms with mllbd
-	Kernel *KernelCounts   `json:"kernel,omitempty"` // arms in the kernel
-	Beside *Beside         `json:"beside,omitempty"` // arms with another program
+	Score     *float64          `json:"score,omitempty"`  // the workload's own figure, where its wall time says nothing
+	Sample    *measure.Sample   `json:"sample,omitempty"` // nil where nothing could be sampled
+	Daemon    *runreport.Report `json:"daemon,omitempty"` // arms with mllbd
+	Kernel    *KernelCounts     `json:"kernel,omitempty"` // arms in the kernel
+	Companion *Companion        `json:"beside,omitempty"` // arms with a companion
 }
 
 // Usage is what a command used, by wait4(2): itself and those of its descendants
@@ -46,8 +46,8 @@ func (k *KernelCounts) asked() uint64 {
 	return k.Both[0][0] + k.Both[0][1] + k.Both[1][0] + k.Both[1][1] + k.Alone[0] + k.Alone[1]
 }
 
-// Beside is the program that ran beside the workload.
-type Beside struct {
+// Companion is the program that ran next to the workload.
+type Companion struct {
 	Seconds    float64 `json:"seconds"` // from its start to its end
 	CPUSeconds float64 `json:"cpu_seconds"`
 	Stayed     bool    `json:"stayed"`              // until the workload had ended
@@ -64,15 +64,15 @@ type metric struct {
 // metrics are compared with stock each for itself; less is better. The first is
 // the one that counts.
 var metrics = []metric{
-	{"time", "s", "wall time of the command, or where that is always the same the workload's own figure", judged},
+	{"time", "s", "wall time of the command, or the workload's own figure where the wall time is fixed", judged},
 	{"cpu", "s", "user and system time", func(r *Record) (float64, bool) { return r.User + r.System, true }},
-	{"wait", "s", "time that its threads were runnable and not running", sampled(func(s *measure.Sample) (float64, bool) { return s.RunDelay.Seconds(), s.HasRunDelay })},
-	{"imbalance", "tasks", "longest less shortest queue, mean over samples", sampled(meanImbalance)},
+	{"wait", "s", "time that its threads were runnable but not running", sampled(func(s *measure.Sample) (float64, bool) { return s.RunDelay.Seconds(), s.HasRunDelay })},
+	{"imbalance", "tasks", "longest minus shortest queue, mean over samples", sampled(meanImbalance)},
 	{"queue", "tasks", "tasks on a CPU's queue, mean over samples and CPUs", sampled(meanLength)},
 	{"switches", "", "context switches", sampled(func(s *measure.Sample) (float64, bool) { return float64(s.Voluntary + s.Involuntary), true })},
 	{"migrations", "", "moves of a thread to another CPU", sampled(migrations)},
-	{"hint-faults", "", "NUMA hint faults, of the machine", sampled(func(s *measure.Sample) (float64, bool) { return float64(s.HintFaults), s.HasNUMA })},
-	{"numa-pages", "", "pages moved to another node, of the machine", sampled(func(s *measure.Sample) (float64, bool) { return float64(s.PagesMigrated), s.HasNUMA })},
+	{"hint-faults", "", "NUMA hint faults of the whole machine", sampled(func(s *measure.Sample) (float64, bool) { return float64(s.HintFaults), s.HasNUMA })},
+	{"numa-pages", "", "pages moved to another node, in the whole machine", sampled(func(s *measure.Sample) (float64, bool) { return float64(s.PagesMigrated), s.HasNUMA })},
 }
 
 // judged is what the run is judged by; less is better.

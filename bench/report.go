@@ -11,7 +11,8 @@ import (
 	"slices"
 	"time"
 
-	"mllb/measure"
+	"mllb/bench/measure"
+	"mllb/internal/number"
 )
 
 // Report is what the runs of one result directory say.
@@ -36,16 +37,16 @@ type WorkloadResult struct {
 
 // ArmResult is the runs of one workload under one arm.
 type ArmResult struct {
-	Arm       string              `json:"arm"`
-	Runs      int                 `json:"runs"`
-	Failed    int                 `json:"failed"`
-	Reasons   []string            `json:"reasons,omitempty"` // why, each once
-	Values    map[string]Measured `json:"values"`            // by metric; those not measured are left out
-	Deeds     Deeds               `json:"did"`
-	Levels    map[string]Num      `json:"migrations_by_level,omitempty"` // median a run, by what both CPUs share
-	Steal     Num                 `json:"steal"`                         // CPU time that the hypervisor took, by wall time: 0.01 is 1 % of a CPU; median
-	Imbalance []uint64            `json:"imbalance"`                     // how many samples had a maximum imbalance of i
-	Lengths   []uint64            `json:"lengths"`                       // how often a queue had i tasks
+	Arm       string                `json:"arm"`
+	Runs      int                   `json:"runs"`
+	Failed    int                   `json:"failed"`
+	Reasons   []string              `json:"reasons,omitempty"` // why, each once
+	Values    map[string]Measured   `json:"values"`            // by metric; those not measured are left out
+	Effects   Effects               `json:"did"`
+	Levels    map[string]number.Num `json:"migrations_by_level,omitempty"` // median a run, by what both CPUs share
+	Steal     number.Num            `json:"steal"`                         // CPU time that the hypervisor took, by wall time: 0.01 is 1 % of a CPU; median
+	Imbalance []uint64              `json:"imbalance"`                     // how many samples had a maximum imbalance of i
+	Lengths   []uint64              `json:"lengths"`                       // how often a queue had i tasks
 }
 
 // Measured is one metric.
@@ -53,6 +54,15 @@ type Measured struct {
 	Estimate
 	Against *Comparison `json:"against_stock,omitempty"`
 	values  []float64
+}
+
+// value is one metric, undefined where no run measured it.
+func (a *ArmResult) value(metric string) Measured {
+	v, ok := a.Values[metric]
+	if !ok {
+		v.Estimate = estimate(nil)
+	}
+	return v
 }
 
 // Load makes the report of a result directory.
@@ -74,7 +84,7 @@ func Load(dir string) (*Report, error) {
 	return r, err
 }
 
-// loadLatency reads what `mllbd latency --out` wrote into latency*.json, if it is there.
+// loadLatency reads what `mllb latency --out` wrote into latency*.json, if it is there.
 func loadLatency(dir string) (all []measure.Latency, err error) {
 	paths, err := filepath.Glob(filepath.Join(dir, "latency*.json"))
 	if err != nil {
@@ -124,7 +134,7 @@ func newReport(h Head, records []Record) *Report {
 }
 
 func newArmResult(arm *Arm, records []*Record) ArmResult {
-	a := ArmResult{Arm: arm.Name, Values: make(map[string]Measured), Steal: undefined}
+	a := ArmResult{Arm: arm.Name, Values: make(map[string]Measured), Steal: number.Unknown}
 	records = slices.DeleteFunc(slices.Clone(records), func(r *Record) bool {
 		if r.Failed == "" {
 			return false
@@ -147,7 +157,7 @@ func newArmResult(arm *Arm, records []*Record) ArmResult {
 			a.Values[m.Name] = Measured{Estimate: estimate(values), values: values}
 		}
 	}
-	a.Deeds = newDeeds(arm, records)
+	a.Effects = newEffects(arm, records)
 	a.sum(records)
 	return a
 }
@@ -190,7 +200,7 @@ func (r *Report) compare() {
 // the strictest of the family was held to.
 func (r *Report) detectable(metric string, family int) {
 	type key struct{ workload, runs int }
-	known := make(map[key]Num)
+	known := make(map[key]number.Num)
 	for i := range r.Workloads {
 		for j := range r.Workloads[i].Arms {
 			v := r.Workloads[i].Arms[j].Values[metric]
@@ -233,7 +243,7 @@ func (a *ArmResult) sum(records []*Record) {
 	}
 	for l, values := range levels {
 		if a.Levels == nil {
-			a.Levels = make(map[string]Num)
+			a.Levels = make(map[string]number.Num)
 		}
 		a.Levels[l] = median(values)
 	}
@@ -254,11 +264,11 @@ func count(h []uint64, at int, n uint64) []uint64 {
 	return h
 }
 
-func median(values []float64) Num {
+func median(values []float64) number.Num {
 	if len(values) == 0 {
-		return undefined
+		return number.Unknown
 	}
-	return Num(middle(slices.Sorted(slices.Values(values))))
+	return number.Num(middle(slices.Sorted(slices.Values(values))))
 }
 
 func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K {

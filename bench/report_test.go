@@ -19,8 +19,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/parquet-go/parquet-go"
 
-	"mllb/bench/daemon"
-	"mllb/measure"
+	"mllb/bench/measure"
+	"mllb/internal/runreport"
 	"mllb/topology"
 )
 
@@ -63,13 +63,13 @@ func sampleRun(t testing.TB) (Head, []Record) {
 func sampleArm(r *Record, a *Arm, i int) {
 	switch a.Kind {
 	case Daemon:
-		r.Daemon = &daemon.Report{Seconds: r.Wall, CPUSeconds: 0.004 * r.Wall}
+		r.Daemon = &runreport.Report{Seconds: r.Wall, CPUSeconds: 0.004 * r.Wall}
 		if a.Mode == "own" {
 			r.Daemon.Asked, r.Daemon.Approved = map[string]uint64{"llc": 12}, map[string]uint64{"llc": 10}
 			r.Daemon.Moved, r.Daemon.HeldInPlace = map[string]uint64{"llc": 9}, 8
 		}
 	case With:
-		r.Beside = &Beside{Seconds: 5, CPUSeconds: 0.1, Stayed: true}
+		r.Companion = &Companion{Seconds: 5, CPUSeconds: 0.1, Stayed: true}
 	case Kernel:
 		r.Kernel = &KernelCounts{Both: [2][2]uint64{{5, 1}, {0, uint64(50 + i%4)}}}
 	}
@@ -112,6 +112,24 @@ func TestReportText(t *testing.T) {
 		t.Fatal(err)
 	}
 	golden(t, "compare.txt", b.Bytes())
+}
+
+// TestReportReads reads a directory whose files have the names that earlier
+// versions gave to commands, effects and companions.
+func TestReportReads(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS("testdata/results")); err != nil {
+		t.Fatal(err)
+	}
+	r, err := Write(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	if err := r.Draw(&b); err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "results.txt", b.Bytes())
 }
 
 // The order in which runs were recorded is no matter.
@@ -211,7 +229,7 @@ func TestReportOfLittle(t *testing.T) {
 func TestWrite(t *testing.T) {
 	h, records := sampleRun(t)
 	dir := t.TempDir()
-	s, err := openStore(dir, h)
+	s, err := openStore(dir, h, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -237,7 +255,7 @@ func TestWrite(t *testing.T) {
 	if c.Verdict != More || c.Ratio < 1.08 || c.Ratio > 1.12 || back.Means[0].Ratio < 1.03 {
 		t.Errorf("%+v, %+v", *c, back.Means)
 	}
-	if back.workload("fibo").arm("stock").Deeds.Asked.Known() {
+	if back.workload("fibo").arm("stock").Effects.Asked.Known() {
 		t.Error("null did not stay unknown")
 	}
 	rows, err := parquet.ReadFile[rawRow](filepath.Join(dir, "runs.parquet"))

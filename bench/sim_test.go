@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"mllb/bench/measure"
 	"mllb/features"
-	"mllb/measure"
 	"mllb/scheduler"
 	"mllb/scheduler/sim"
 	"mllb/topology"

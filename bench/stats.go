@@ -9,6 +9,8 @@ import (
 	"slices"
 	"sync"
 
+	"mllb/internal/number"
+
 	"github.com/aclements/go-moremath/stats"
 	"golang.org/x/perf/benchmath"
 )
@@ -24,20 +26,20 @@ const (
 // Estimate is a median with the interval of its order statistics, which needs
 // six runs at 95 %.
 type Estimate struct {
-	N      int `json:"runs"`
-	Median Num `json:"median"`
-	Lo     Num `json:"lo"`
-	Hi     Num `json:"hi"`
+	N      int        `json:"runs"`
+	Median number.Num `json:"median"`
+	Lo     number.Num `json:"lo"`
+	Hi     number.Num `json:"hi"`
 }
 
 func estimate(values []float64) Estimate {
 	if len(values) == 0 {
-		return Estimate{0, undefined, undefined, undefined}
+		return Estimate{0, number.Unknown, number.Unknown, number.Unknown}
 	}
 	s := benchmath.AssumeNothing.Summary(benchmath.NewSample(slices.Clone(values), &benchmath.DefaultThresholds), confidence)
-	e := Estimate{len(values), Num(s.Center), Num(s.Lo), Num(s.Hi)}
+	e := Estimate{len(values), number.Num(s.Center), number.Num(s.Lo), number.Num(s.Hi)}
 	if !e.Lo.Known() || !e.Hi.Known() { // half an interval would be read as a whole one
-		e.Lo, e.Hi = undefined, undefined
+		e.Lo, e.Hi = number.Unknown, number.Unknown
 	}
 	return e
 }
@@ -47,13 +49,13 @@ func estimate(values []float64) Estimate {
 // consists of two of those quotients, and is the dual of the Mann-Whitney test:
 // it leaves 1 out exactly if p < 0.05 before correction (ties apart).
 type Comparison struct {
-	P        Num     `json:"p"`          // Mann-Whitney, two-sided
-	Holm     Num     `json:"p_holm"`     // corrected for all comparisons of this metric
-	Ratio    Num     `json:"ratio"`      // to stock; undefined where a run has 0
-	Lo       Num     `json:"ratio_lo"`   // of its interval, for this comparison alone
-	Hi       Num     `json:"ratio_hi"`   //
-	Smallest Num     `json:"detectable"` // smallest share by which it would have had to be more to be found in 80 % of cases
-	Verdict  Verdict `json:"verdict"`
+	P        number.Num `json:"p"`          // Mann-Whitney, two-sided
+	Holm     number.Num `json:"p_holm"`     // corrected for all comparisons of this metric
+	Ratio    number.Num `json:"ratio"`      // to stock; undefined where a run has 0
+	Lo       number.Num `json:"ratio_lo"`   // of its interval, for this comparison alone
+	Hi       number.Num `json:"ratio_hi"`   //
+	Smallest number.Num `json:"detectable"` // smallest share by which it would have had to be more to be found in 80 % of cases
+	Verdict  Verdict    `json:"verdict"`
 
 	n, m  int  // runs of stock and of the arm
 	above bool // the arm's runs exceed those of stock more often than not
@@ -73,7 +75,7 @@ const (
 
 // compare does all but what the other comparisons decide: Holm and Verdict.
 func compare(stock, arm []float64) Comparison {
-	c := Comparison{P: undefined, Holm: undefined, Ratio: undefined, Lo: undefined, Hi: undefined, Smallest: undefined,
+	c := Comparison{P: number.Unknown, Holm: number.Unknown, Ratio: number.Unknown, Lo: number.Unknown, Hi: number.Unknown, Smallest: number.Unknown,
 		Verdict: TooFew, n: len(stock), m: len(arm), above: exceeds(arm, stock)}
 	if len(stock) == 0 || len(arm) == 0 {
 		return c
@@ -81,11 +83,11 @@ func compare(stock, arm []float64) Comparison {
 	sample := func(v []float64) *benchmath.Sample {
 		return benchmath.NewSample(slices.Clone(v), &benchmath.DefaultThresholds)
 	}
-	c.P = Num(min(benchmath.AssumeNothing.Compare(sample(stock), sample(arm)).P, 1))
+	c.P = number.Num(min(benchmath.AssumeNothing.Compare(sample(stock), sample(arm)).P, 1))
 	if q := quotients(arm, stock); q != nil {
-		c.Ratio = Num(middle(q))
+		c.Ratio = number.Num(middle(q))
 		if k, ok := critical(len(stock), len(arm), 1-confidence); ok {
-			c.Lo, c.Hi = Num(q[k]), Num(q[len(q)-1-k])
+			c.Lo, c.Hi = number.Num(q[k]), number.Num(q[len(q)-1-k])
 		}
 	}
 	return c
@@ -129,9 +131,9 @@ func middle(sorted []float64) float64 {
 func judge(family []*Comparison) {
 	family = slices.DeleteFunc(slices.Clone(family), func(c *Comparison) bool { return !c.P.Known() })
 	slices.SortStableFunc(family, func(a, b *Comparison) int { return cmp.Compare(a.P, b.P) })
-	worst := Num(0)
+	worst := number.Num(0)
 	for i, c := range family {
-		worst = max(worst, min(1, Num(len(family)-i)*c.P))
+		worst = max(worst, min(1, number.Num(len(family)-i)*c.P))
 		c.Holm = worst
 		_, enough := critical(c.n, c.m, alpha/float64(len(family)))
 		switch {
@@ -193,14 +195,14 @@ func uTail(n, m, u int) float64 {
 // does. In each draw the test finds every factor from the one on at which no more
 // than the critical number of pairs are the wrong way round; the answer is the 80 %
 // quantile of these.
-func smallest(stock []float64, m int, level float64, seed uint64) Num {
+func smallest(stock []float64, m int, level float64, seed uint64) number.Num {
 	n := len(stock)
 	if n == 0 || m == 0 || slices.Min(stock) <= 0 {
-		return undefined
+		return number.Unknown
 	}
 	k, ok := critical(n, m, level)
 	if !ok {
-		return undefined
+		return number.Unknown
 	}
 	rng := rand.New(rand.NewPCG(seed, 0))
 	a, b := make([]float64, n), make([]float64, m)
@@ -212,7 +214,7 @@ func smallest(stock []float64, m int, level float64, seed uint64) Num {
 		found[i] = q[len(q)-1-k] - 1
 	}
 	slices.Sort(found)
-	return Num(max(0, found[int(math.Ceil(power*resamples))-1]))
+	return number.Num(max(0, found[int(math.Ceil(power*resamples))-1]))
 }
 
 func redraw(rng *rand.Rand, into, from []float64) {

@@ -10,10 +10,12 @@ import (
 	"slices"
 	"testing"
 
+	"mllb/internal/number"
+
 	"pgregory.net/rapid"
 )
 
-func near(a Num, b float64) bool { return math.Abs(float64(a)-b) < 1e-9 }
+func near(a number.Num, b float64) bool { return math.Abs(float64(a)-b) < 1e-9 }
 
 // Of 20 values the interval of the median at 95 % is from the 6th to the 15th
 // (the tails of a binomial of 20: 2 x 0.0207).
@@ -148,8 +150,8 @@ func TestIntervalIsTheTestsDual(t *testing.T) {
 // Holm's own steps, by hand: 0.01, 0.02, 0.03, 0.04 become 0.04, 0.06, 0.06, 0.06.
 func TestHolm(t *testing.T) {
 	var family []*Comparison
-	for _, p := range []Num{0.03, 0.01, 0.04, 0.02, undefined} {
-		family = append(family, &Comparison{P: p, Holm: undefined, Ratio: 2, n: 20, m: 20, above: true, Verdict: TooFew})
+	for _, p := range []number.Num{0.03, 0.01, 0.04, 0.02, number.Unknown} {
+		family = append(family, &Comparison{P: p, Holm: number.Unknown, Ratio: 2, n: 20, m: 20, above: true, Verdict: TooFew})
 	}
 	judge(family)
 	for i, want := range []float64{0.06, 0.04, 0.06, 0.06} {
@@ -219,7 +221,7 @@ func TestSmallest(t *testing.T) {
 	if x < 0.015 || x > 0.022 {
 		t.Fatalf("detectable: %v", x)
 	}
-	found := func(share Num) float64 {
+	found := func(share number.Num) float64 {
 		n := 0
 		for range 500 {
 			a, b := make([]float64, 20), make([]float64, 20)

@@ -4,10 +4,10 @@ package bench
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"mllb/internal/namedfile"
 )
 
 // Schema is the version of what a result directory holds.
@@ -57,25 +59,31 @@ type store struct {
 }
 
 // openStore makes the directory, or goes on with one of the same configuration and
-// machine. Nobody else can open it meanwhile.
-func openStore(dir string, head Head) (*store, error) {
+// machine; if anew, what results are there are removed. Nobody else can open it
+// meanwhile.
+func openStore(dir string, head Head, anew bool) (*store, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
 	s := &store{dir: dir}
-	if err := s.open(head); err != nil {
+	if err := s.open(head, anew); err != nil {
 		s.close()
 		return nil, err
 	}
 	return s, nil
 }
 
-func (s *store) open(head Head) (err error) {
+func (s *store) open(head Head, anew bool) (err error) {
 	if s.lock, err = os.Open(s.dir); err != nil {
 		return err
 	}
 	if err := unix.Flock(int(s.lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		return fmt.Errorf("%s: another mllb bench is at work there: %w", s.dir, err)
+		return fmt.Errorf("%s: another mllb bench is running there: %w", s.dir, err)
+	}
+	if anew {
+		if err := s.discard(); err != nil {
+			return err
+		}
 	}
 	old, err := readHead(s.dir)
 	switch {
@@ -85,12 +93,12 @@ func (s *store) open(head Head) (err error) {
 		return err
 	default:
 		if err := old.same(&head); err != nil {
-			return fmt.Errorf("%s: %w; take another --out, or remove it", s.dir, err)
+			return fmt.Errorf("%s: %w; choose another --out, or --force to start anew", s.dir, err)
 		}
 		s.Head = *old
 		s.Head.Config.Runs = head.Config.Runs
 		for _, n := range head.Notes {
-			if later := "when it went on: " + n; !slices.Contains(old.Notes, n) && !slices.Contains(old.Notes, later) {
+			if later := "when it was resumed: " + n; !slices.Contains(old.Notes, n) && !slices.Contains(old.Notes, later) {
 				s.Head.Notes = append(s.Head.Notes, later)
 			}
 		}
@@ -101,14 +109,23 @@ func (s *store) open(head Head) (err error) {
 	return s.openRuns()
 }
 
+// discard removes results, and nothing that is not a benchmark's.
+func (s *store) discard() error {
+	var errs []error
+	for _, name := range []string{headFile, runsFile, "report.html", "report.json", "runs.parquet", failedDir} {
+		errs = append(errs, os.RemoveAll(filepath.Join(s.dir, name)))
+	}
+	return errors.Join(errs...)
+}
+
 // same says why results of both must not be mixed.
 func (h *Head) same(now *Head) error {
 	switch {
 	case h.Machine.Host != now.Machine.Host || h.Machine.Kernel != now.Machine.Kernel || h.Machine.Topology != now.Machine.Topology:
-		return fmt.Errorf("was begun on %s, Linux %s, %s; this is %s, Linux %s, %s", h.Machine.Host, h.Machine.Kernel, h.Machine.Topology,
+		return fmt.Errorf("was started on %s, Linux %s, %s; this is %s, Linux %s, %s", h.Machine.Host, h.Machine.Kernel, h.Machine.Topology,
 			now.Machine.Host, now.Machine.Kernel, now.Machine.Topology)
 	case h.Digest != now.Digest:
-		return fmt.Errorf("was begun with %s", h.Config.difference(&now.Config))
+		return fmt.Errorf("was started with %s", h.Config.difference(&now.Config))
 	}
 	return nil
 }
@@ -126,21 +143,21 @@ func (c *Config) difference(other *Config) string {
 		name      string
 		was, want any
 	}{
-		{"arms", c.Arms, other.Arms}, {"workloads", c.Workloads, other.Workloads}, {"warm-up", c.Warmup, other.Warmup},
-		{"seed", c.Seed, other.Seed}, {"interval", c.Interval, other.Interval}, {"programs", c.Programs, other.Programs},
+		{"set of arms", c.Arms, other.Arms}, {"set of workloads", c.Workloads, other.Workloads}, {"warm-up", c.Warmup, other.Warmup},
+		{"seed", c.Seed, other.Seed}, {"interval", c.Interval, other.Interval}, {"set of programs", c.Programs, other.Programs},
 	} {
 		if was, want := text(p.was), text(p.want); was != want {
-			return fmt.Sprintf("other %s: %s, now %s", p.name, was, want)
+			return fmt.Sprintf("a different %s: %s, now %s", p.name, was, want)
 		}
 	}
-	return "another configuration"
+	return "a different configuration"
 }
 
 // openRuns reads what is there, and cuts off a line that a crash left half
 // written. Any other line that makes no sense is an error.
 func (s *store) openRuns() (err error) {
 	path := filepath.Join(s.dir, runsFile)
-	if s.runs, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o644); err != nil {
+	if s.runs, err = namedfile.OpenRegular(path, os.O_RDWR|os.O_CREATE|os.O_APPEND); err != nil {
 		return err
 	}
 	var whole int64
@@ -192,7 +209,7 @@ func readHead(dir string) (*Head, error) {
 
 // readRecords returns the runs in path and how many bytes are whole lines.
 func readRecords(path string) ([]Record, int64, error) {
-	b, err := os.ReadFile(path)
+	b, err := namedfile.ReadFile(path)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -215,7 +232,7 @@ func parseRecords(b []byte) (records []Record, whole int64, err error) {
 			return nil, 0, fmt.Errorf("line %d: %w", line, err)
 		}
 		if seen[r.Slot] {
-			return nil, 0, fmt.Errorf("line %d: %s is there twice", line, r.Slot)
+			return nil, 0, fmt.Errorf("line %d: %s is recorded twice", line, r.Slot)
 		}
 		seen[r.Slot] = true
 		records = append(records, r)
@@ -224,7 +241,7 @@ func parseRecords(b []byte) (records []Record, whole int64, err error) {
 }
 
 func readJSON(path string, into any) error {
-	b, err := os.ReadFile(path)
+	b, err := namedfile.ReadFile(path)
 	if err != nil {
 		return err
 	}
@@ -239,26 +256,5 @@ func writeJSON(path string, v any) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	return writeFile(path, append(b, '\n'))
-}
-
-// writeFile puts a file in place whole, or leaves what was there.
-func writeFile(path string, b []byte) error {
-	tmp := path + ".tmp"
-	if err := os.WriteFile(tmp, b, 0o644); err != nil {
-		return err
-	}
-	if err := os.Rename(tmp, path); err != nil {
-		return errors.Join(err, os.Remove(tmp))
-	}
-	return nil
-}
-
-// writeWith puts what write writes in place whole.
-func writeWith(path string, write func(io.Writer) error) error {
-	var b bytes.Buffer
-	if err := write(&b); err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	return writeFile(path, b.Bytes())
+	return namedfile.Write(context.Background(), path, append(b, '\n'))
 }

@@ -22,7 +22,7 @@ func testHead(c Config) Head {
 
 func open(t *testing.T, dir string, c Config) *store {
 	t.Helper()
-	s, err := openStore(dir, testHead(c))
+	s, err := openStore(dir, testHead(c), false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +39,7 @@ func TestStoreGoesOn(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := openStore(dir, testHead(c)); !errors.Is(err, unix.EWOULDBLOCK) {
+	if _, err := openStore(dir, testHead(c), false); !errors.Is(err, unix.EWOULDBLOCK) {
 		t.Errorf("a second one at work there: %v", err)
 	}
 	s.close()
@@ -47,8 +47,8 @@ func TestStoreGoesOn(t *testing.T) {
 	busy := testHead(c)
 	busy.Notes = []string{"others are at work here"}
 	for range 2 {
-		s, err := openStore(dir, busy)
-		if err != nil || len(s.Head.Notes) != 1 || s.Head.Notes[0] != "when it went on: others are at work here" {
+		s, err := openStore(dir, busy, false)
+		if err != nil || len(s.Head.Notes) != 1 || s.Head.Notes[0] != "when it was resumed: others are at work here" {
 			t.Fatalf("%v, %+v", err, s)
 		}
 		s.close()
@@ -109,22 +109,22 @@ func TestStoreRefuses(t *testing.T) {
 		head Head
 		want string
 	}{
-		{testHead(other), "was begun with other seed: 1, now 2"},
-		{func() Head { h := testHead(c); h.Machine.Kernel = "6.1"; return h }(), "was begun on h, Linux 6.12, 2 CPUs; this is h, Linux 6.1,"},
+		{testHead(other), "was started with a different seed: 1, now 2"},
+		{func() Head { h := testHead(c); h.Machine.Kernel = "6.1"; return h }(), "was started on h, Linux 6.12, 2 CPUs; this is h, Linux 6.1,"},
 	} {
-		if _, err := openStore(dir, tt.head); err == nil || !strings.Contains(err.Error(), tt.want) {
+		if _, err := openStore(dir, tt.head, false); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%v, want %q", err, tt.want)
 		}
 	}
 	for text, want := range map[string]string{
 		"{}\n{\n":            "line 2: unexpected end",
-		"{}\n{}\n":           "line 2: warm-up, ,  is there twice",
+		"{}\n{}\n":           "line 2: warm-up, ,  is recorded twice",
 		"{\"wall_seconds\":": "",
 	} {
 		if err := os.WriteFile(filepath.Join(dir, runsFile), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		s, err := openStore(dir, testHead(c))
+		s, err := openStore(dir, testHead(c), false)
 		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
 			t.Errorf("%q: %v, want %q", text, err, want)
 		}
@@ -135,7 +135,7 @@ func TestStoreRefuses(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, headFile), []byte(`{"schema":99}`), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := openStore(dir, testHead(c)); err == nil || !strings.Contains(err.Error(), "schema 99, want 1") {
+	if _, err := openStore(dir, testHead(c), false); err == nil || !strings.Contains(err.Error(), "schema 99, want 1") {
 		t.Error(err)
 	}
 	if _, err := Load(t.TempDir()); err == nil || !strings.Contains(err.Error(), "holds no results of mllb bench") {

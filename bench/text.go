@@ -8,6 +8,8 @@ import (
 	"io"
 	"strings"
 	"unicode"
+
+	"mllb/internal/number"
 )
 
 // Draw writes the report for a person.
@@ -16,7 +18,7 @@ func (r *Report) Draw(w io.Writer) error {
 	r.drawHead(b)
 	r.drawWall(b)
 	r.drawMeans(b)
-	r.drawDeeds(b)
+	r.drawEffects(b)
 	r.drawOthers(b)
 	return b.Flush()
 }
@@ -24,8 +26,8 @@ func (r *Report) Draw(w io.Writer) error {
 func (r *Report) drawHead(w io.Writer) {
 	m := &r.Machine
 	fmt.Fprintf(w, "%s: Linux %s, %s, %s\n", printable(m.Host), printable(m.Kernel), printable(m.CPU), m.Topology)
-	fmt.Fprintf(w, "%d workloads, %d arms, %d runs that count (%d of each asked for, after %d to warm up); configuration %s, begun %s\n",
-		len(r.Config.Workloads), len(r.Config.Arms), r.Runs, r.Config.Runs, r.Config.Warmup, r.Digest, r.Started.Format("2006-01-02 15:04"))
+	fmt.Fprintf(w, "%s, %s, %s (%d of each requested, %d for warm-up); configuration %s, started %s\n",
+		number.Of(len(r.Config.Workloads), "workload"), number.Of(len(r.Config.Arms), "arm"), number.Of(r.Runs, "valid run"), r.Config.Runs, r.Config.Warmup, r.Digest, r.Started.Format("2006-01-02 15:04"))
 	for _, n := range r.Notes {
 		fmt.Fprintf(w, "note     %s\n", printable(n))
 	}
@@ -36,14 +38,14 @@ func (r *Report) drawHead(w io.Writer) {
 
 func (r *Report) drawWall(w io.Writer) {
 	n := longest(&r.Config)
-	fmt.Fprintf(w, "\n%-*s  %-*s %5s %10s %-17s %8s %-14s %7s  %s\n", n[0], "workload", n[1], "arm", "runs", "time, s", "95 %", "to stock", "95 %", "p Holm", "verdict")
+	fmt.Fprintf(w, "\n%-*s  %-*s %5s %10s %-17s %8s %-14s %7s  %s\n", n[0], "workload", n[1], "arm", "runs", "time, s", "95 %", "vs stock", "95 %", "p Holm", "verdict")
 	for _, wl := range r.Workloads {
 		for j := range wl.Arms {
 			a := &wl.Arms[j]
-			v := a.Values[metrics[0].Name]
-			line := fmt.Sprintf("%-*s  %-*s %5d %10s %-17s", n[0], first(j == 0, cut(wl.title(), nameWidth)), n[1], cut(a.Arm, nameWidth), a.Runs, v.Median, interval(v.Lo, v.Hi, Num.String))
+			v := a.value(metrics[0].Name)
+			line := fmt.Sprintf("%-*s  %-*s %5d %10s %-17s", n[0], first(j == 0, cut(wl.title(), nameWidth)), n[1], cut(a.Arm, nameWidth), a.Runs, v.Median, interval(v.Lo, v.Hi, number.Num.String))
 			if c := v.Against; c != nil {
-				line += fmt.Sprintf(" %8s %-14s %7s  %s", c.Ratio.ratio(), interval(c.Lo, c.Hi, Num.ratio), probability(c.Holm), a.verdict(metrics[0].Name))
+				line += fmt.Sprintf(" %8s %-14s %7s  %s", ratio(c.Ratio), interval(c.Lo, c.Hi, ratio), probability(c.Holm), a.verdict(metrics[0].Name))
 			} else if j > 0 {
 				line += "  " + a.verdict(metrics[0].Name)
 			}
@@ -65,18 +67,18 @@ func (a *ArmResult) verdict(metric string) string {
 	switch c.Verdict {
 	case More, Less:
 		words = a.direction(metric)
-		if a.Deeds.NoOp {
-			words += ", though a no-op"
+		if a.Effects.NoOp {
+			words += ", but a no-op"
 		}
 	case NoDifference:
-		if a.Deeds.NoOp {
+		if a.Effects.NoOp {
 			words = "no-op"
 		}
 		if c.Smallest.Known() {
-			words += fmt.Sprintf(" (%s more would have shown)", percent(c.Smallest))
+			words += fmt.Sprintf(" (differences below %s could not have been detected)", percent(c.Smallest))
 		}
 	case TooFew:
-		if a.Deeds.NoOp {
+		if a.Effects.NoOp {
 			words = "no-op; too few runs"
 		}
 	}
@@ -97,20 +99,20 @@ func (a *ArmResult) direction(metric string) string {
 }
 
 func (r *Report) drawMeans(w io.Writer) {
-	fmt.Fprintf(w, "\ntime to stock, geometric mean over the workloads, 95 %%\n")
+	fmt.Fprintf(w, "\ntime relative to stock, geometric mean over the workloads, 95 %% interval\n")
 	n := longest(&r.Config)
 	for _, g := range r.Means {
-		fmt.Fprintf(w, "  %-*s %8s %-14s of %d\n", n[1], cut(g.Arm, nameWidth), g.Ratio.ratio(), interval(g.Lo, g.Hi, Num.ratio), g.Workloads)
+		fmt.Fprintf(w, "  %-*s %8s %-14s of %d\n", n[1], cut(g.Arm, nameWidth), ratio(g.Ratio), interval(g.Lo, g.Hi, ratio), g.Workloads)
 	}
 }
 
-func (r *Report) drawDeeds(w io.Writer) {
-	fmt.Fprintf(w, "\nwhat each arm did (medians of a run; CPU of whoever schedules beside the kernel)\n")
+func (r *Report) drawEffects(w io.Writer) {
+	fmt.Fprintf(w, "\neffects of each arm (medians of a run; CPU: of mllbd or of the companion)\n")
 	n := longest(&r.Config)
 	for _, wl := range r.Workloads {
 		shown := false
 		for _, a := range wl.Arms {
-			if d := &a.Deeds; d.Known {
+			if d := &a.Effects; d.Known {
 				fmt.Fprintf(w, "  %-*s  %-*s %9s  %s\n", n[0], first(!shown, cut(wl.title(), nameWidth)), n[1], cut(a.Arm, nameWidth), percent(d.CPU), d.Text)
 				shown = true
 			}
@@ -149,7 +151,7 @@ func (r *Report) drawOthers(w io.Writer) {
 			fmt.Fprintln(w)
 		}
 	}
-	fmt.Fprintln(w, "+ more, - less than stock: p < 0.05, corrected (Holm) for all comparisons of a column")
+	fmt.Fprintln(w, "+ more, - less than stock: p < 0.05, corrected (Holm) for all comparisons in a column")
 }
 
 func (m *metric) label() string {

@@ -3,10 +3,9 @@
 package bench
 
 import (
-	"bytes"
-	"os"
-	"path/filepath"
 	"strconv"
+
+	"mllb/internal/procfile"
 
 	"golang.org/x/sys/unix"
 )
@@ -35,32 +34,15 @@ func descendants(pid int) (below []int) {
 }
 
 // processes lists /proc.
-func processes() (pids []int) {
-	entries, err := os.ReadDir("/proc")
-	if err != nil {
-		return nil
-	}
-	for _, e := range entries {
-		if pid, err := strconv.Atoi(e.Name()); err == nil {
-			pids = append(pids, pid)
-		}
-	}
+func processes() []int {
+	pids, _ := procfile.IDs("/proc")
 	return pids
 }
 
-// parentOf reads the parent and whether the process is no zombie
-// (proc_pid_stat(5), fields 3 and 4).
+// parentOf reads the parent and whether the process is no zombie.
 func parentOf(pid int) (parent int, alive bool) {
-	b, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
-	if err != nil {
-		return 0, false
-	}
-	fields := bytes.Fields(b[bytes.LastIndexByte(b, ')')+1:])
-	if len(fields) < 2 {
-		return 0, false
-	}
-	parent, err = strconv.Atoi(string(fields[1]))
-	return parent, err == nil && string(fields[0]) != "Z" && string(fields[0]) != "X"
+	s, err := procfile.ReadStat("/proc/" + strconv.Itoa(pid))
+	return int(s.PPID), err == nil && s.State != 'Z' && s.State != 'X'
 }
 
 // signalAll signals each; one that has ended meanwhile is no error.

@@ -62,13 +62,13 @@ type Record struct {
 	Loop, LoopMax uint32
 
 	// Of the task and the queues, beyond what the rule reads.
-	TaskLoad     uint64 // se.avg.load_avg
-	TaskUtil     uint64 // se.avg.util_avg
-	SrcCoreBusy  uint8  // busy hardware threads of the source core
-	DstCoreBusy  uint8
-	SrcNrNUMA    uint32 // rq.nr_numa_running
-	Eligible     bool   // EEVDF: its lag is not negative; true where not known
-	NumPassedHot uint8  // how often nr_failed_migrations_hot rose during the call
-	SchedTaskHot bool   // task.sched_task_hot on return
-	MigrationOff bool   // migration disabled on entry
+	TaskLoad          uint64 // se.avg.load_avg
+	TaskUtil          uint64 // se.avg.util_avg
+	SrcCoreBusy       uint8  // busy hardware threads of the source core
+	DstCoreBusy       uint8
+	SrcNrNUMA         uint32 // rq.nr_numa_running
+	Eligible          bool   // EEVDF: its lag is not negative; true where not known
+	NumPassedHot      uint8  // how often nr_failed_migrations_hot rose during the call
+	SchedTaskHot      bool   // task.sched_task_hot on return
+	MigrationDisabled bool   // migration disabled on entry
 }

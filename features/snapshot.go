@@ -4,7 +4,11 @@ package features
 
 import (
 	"encoding/binary"
+	"errors"
+	"fmt"
 	"slices"
+
+	"golang.org/x/sys/unix"
 
 	"mllb/topology"
 )
@@ -44,16 +48,20 @@ type Thread struct {
 	Comm    [16]byte // NUL-terminated
 	Cgroup  uint64   // inode of its directory in the snapshot's cgroup hierarchy; 0 if unknown
 
-	CPU      int32
-	State    byte   // as in proc_pid_stat(5): R S D I T t Z X ...
-	Running  bool   // on a CPU at this moment (task.on_cpu)
-	Pinned   bool   // migration is disabled at this moment (task.migration_disabled)
-	Policy   uint8  // SCHED_*
-	Flags    uint32 // PF_*
-	Nice     int8
-	NUMAType uint8 // bit 0: has numa_faults, bit 1: has a numa_group
+	CPU               int32
+	State             byte   // as in proc_pid_stat(5): R S D I T t Z X ...
+	Running           bool   // on a CPU at this moment (task.on_cpu)
+	MigrationDisabled bool   // migration is disabled at this moment (task.migration_disabled)
+	Policy            uint8  // SCHED_*
+	Flags             uint32 // PF_*
+	Nice              int8
+	NUMAType          uint8 // bit 0: has numa_faults, bit 1: has a numa_group
 
 	Allowed int32 // index into Snapshot.Masks: task.cpus_mask
+	// Asked is an index likewise, or -1: task.user_cpus_ptr, the mask as
+	// sched_setaffinity(2) was given it, with bits of CPUs that do not exist.
+	// Only where Snapshot.Asked.
+	Asked int32
 
 	Load     uint64 // se.avg.load_avg
 	Runnable uint32 // se.avg.runnable_avg: 1024 wants a CPU all the time
@@ -63,9 +71,8 @@ type Thread struct {
 	PreferredNode int32 // nid or NoNode
 	Faults        int32 // index into Snapshot.Faults of its NUMA faults, or -1
 
-	// Not the kernel's: what mllb knows of the thread. A reader leaves Managed
-	// false, Owner equal to Allowed and Hold -1; the scope and the enforcer
-	// then set them, before anything is planned.
+	// Not the kernel's: what mllb knows of the thread. See Snapshot for who
+	// writes them, and when.
 	Managed bool  // in scope, and nothing forbids moving it
 	Owner   int32 // index into Snapshot.Masks: the mask its owner set
 	Hold    int32 // the CPU that mllb holds it on, or -1
@@ -93,6 +100,13 @@ func (t *Thread) Name() string {
 	return string(t.Comm[:])
 }
 
+// Comm turns a command name into what the kernel keeps of it: 15 bytes
+// (TASK_COMM_LEN, include/linux/sched.h).
+func Comm(name string) (comm [16]byte) {
+	copy(comm[:15], name)
+	return comm
+}
+
 // NodeFaults are the NUMA hinting faults of one thread by nid.
 type NodeFaults struct {
 	Task, Group           []uint64
@@ -112,14 +126,31 @@ type Runqueue struct {
 
 // Snapshot is a host at one moment. A reader fills it in place and reuses its
 // memory; nothing in it may be kept past the next fill.
+//
+// In a tick of the scheduler's loop it is written in this order, and only so:
+//
+//  1. The reader writes what the kernel says. It leaves Managed false, Owner
+//     equal to Allowed and Hold -1.
+//  2. The loop sets Managed, and takes the daemon's own threads out of the load:
+//     State and Running, and NrRunning and NrQueued of their runqueues.
+//  3. The enforcer's Sync sets Owner and Hold, clears Managed of what its owner
+//     took over, and sets Allowed of children whose mask it restored. It may
+//     append to Masks.
+//  4. The scope's Mark clears Managed of what is out of scope.
+//
+// All that follows, from the plan to the observers, only reads it. The types do
+// not enforce this, as a copy would cost each tick; tests do (TestSnapshotOrder
+// of scheduler, TestMachine of affinity).
 type Snapshot struct {
-	Time          int64 // CLOCK_MONOTONIC, ns
+	Time          int64  // CLOCK_MONOTONIC, ns
+	Now           uint64 // the boot time in clock ticks, in which ID.Start is given; 0: not known
 	Runqueues     []Runqueue
 	Threads       []Thread
-	Masks         []topology.CPUSet // the distinct allowed masks
+	Masks         []topology.CPUSet // the distinct masks
 	Faults        []NodeFaults
 	NUMABalancing bool
 	MigrationCost int64 // ns; -1 always hot, 0 never
+	Asked         bool  // Thread.Asked is read: by eBPF only
 
 	masks map[string]int32
 	key   []byte
@@ -141,10 +172,21 @@ func (s *Snapshot) Reset() {
 	}
 	s.Threads = s.Threads[:0]
 	s.Faults = s.Faults[:0]
+	s.Asked = false
 	if len(s.Masks) > maxMasks {
 		s.Masks = s.Masks[:0]
 		clear(s.masks)
 	}
+}
+
+// Stamp notes what time it is.
+func (s *Snapshot) Stamp() error {
+	var now, boot unix.Timespec
+	if err := errors.Join(unix.ClockGettime(unix.CLOCK_MONOTONIC, &now), unix.ClockGettime(unix.CLOCK_BOOTTIME, &boot)); err != nil {
+		return fmt.Errorf("read the clock: %w", err)
+	}
+	s.Time, s.Now = now.Nano(), uint64(boot.Nano())/1e7
+	return nil
 }
 
 // Mask returns the index of a mask equal to m, which it copies into the

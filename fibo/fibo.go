@@ -17,12 +17,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"runtime"
 	"sync/atomic"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"mllb/internal/number"
 )
 
 // MaxN is the largest N: 2,692,536 threads.
@@ -61,7 +62,7 @@ type Result struct {
 
 // String is what a run prints.
 func (r Result) String() string {
-	return fmt.Sprintf("fibo %d: %d by %d threads, made and joined %d times", r.N, r.Value, r.Threads, r.Times)
+	return fmt.Sprintf("fibo %d: %d by %s, made and joined %s", r.N, r.Value, number.Of(r.Threads, "thread"), number.Of(r.Times, "time"))
 }
 
 // Repeat runs fib(n) so many times, one after the other.
@@ -180,5 +181,5 @@ func verify(n int, a *arena, frames []byte) (Result, error) {
 }
 
 func refused(errno unix.Errno, index int) error {
-	return fmt.Errorf("thread %d: clone: %w (every thread of the host counts to %s)", index, errno, describe(limits("/", os.Getpid())))
+	return fmt.Errorf("thread %d: clone: %w (every thread of the host counts to %s)", index, errno, describe(limits("/")))
 }

@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -195,23 +194,20 @@ func TestOutOfRange(t *testing.T) {
 
 // TestAllowed reads limits of a fixture host.
 func TestAllowed(t *testing.T) {
-	pid := os.Getpid()
+	const v2, v1 = "20 1 0:28 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n", "20 1 0:28 / /sys/fs/cgroup/pids rw - cgroup cgroup rw,pids\n"
 	for _, tt := range []struct {
 		name, want string
 		files      map[string]string
 	}{
 		{"none", "", nil},
-		{"enough", "", map[string]string{"proc/sys/kernel/threads-max": "100\n", "sys/fs/cgroup/a/pids.max": "max\n", "cgroup": "0::/a\n"}},
+		{"enough", "", map[string]string{"proc/sys/kernel/threads-max": "100\n", "sys/fs/cgroup/a/pids.max": "max\n", "proc/self/mountinfo": v2, "proc/self/cgroup": "0::/a\n"}},
 		{"threads-max", "kernel.threads-max is 99", map[string]string{"proc/sys/kernel/threads-max": "99\n"}},
 		{"pid_max", "kernel.pid_max is 50", map[string]string{"proc/sys/kernel/pid_max": "50\n"}},
-		{"v2 parent", "pids.max of /sys/fs/cgroup/a is 10", map[string]string{"sys/fs/cgroup/a/pids.max": "10\n", "sys/fs/cgroup/a/b/pids.max": "max\n", "cgroup": "0::/a/b\n"}},
-		{"v1", "pids.max of /sys/fs/cgroup/pids/x is 11", map[string]string{"sys/fs/cgroup/pids/x/pids.max": "11\n", "cgroup": "8:pids:/x\n3:cpu:/y\n0::/\n"}},
+		{"v2 parent", "/sys/fs/cgroup/a is 10", map[string]string{"sys/fs/cgroup/a/pids.max": "10\n", "sys/fs/cgroup/a/b/pids.max": "max\n", "proc/self/mountinfo": v2, "proc/self/cgroup": "0::/a/b\n"}},
+		{"v1", "/sys/fs/cgroup/pids/x is 11", map[string]string{"sys/fs/cgroup/pids/x/pids.max": "11\n", "proc/self/mountinfo": v1, "proc/self/cgroup": "8:pids:/x\n3:cpu:/y\n0::/\n"}},
 	} {
 		root := t.TempDir()
 		for path, text := range tt.files {
-			if path == "cgroup" {
-				path = fmt.Sprintf("proc/%d/cgroup", pid)
-			}
 			path = filepath.Join(root, path)
 			if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 				t.Fatal(err)

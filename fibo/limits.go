@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"mllb/internal/cgroup"
 )
 
 // limit is how many threads something allows.
@@ -22,7 +24,7 @@ type limit struct {
 // allowed refuses a run whose threads could all be alive at once and then be
 // more than a limit: such a run would fail by chance.
 func allowed(root string, threads int) error {
-	for _, l := range limits(root, os.Getpid()) {
+	for _, l := range limits(root) {
 		if uint64(threads) > l.max {
 			return fmt.Errorf("up to %d threads are alive at once, and %s is %d: take a smaller N or raise it", threads, l.name, l.max)
 		}
@@ -32,18 +34,19 @@ func allowed(root string, threads int) error {
 
 // limits are those that this host puts on threads (man 7 pthreads, man 5 proc,
 // Documentation/admin-guide/cgroup-v2.rst). What it does not say is none.
-func limits(root string, pid int) []limit {
+func limits(root string) []limit {
 	var all []limit
 	add := func(name, path string) {
-		if text, err := os.ReadFile(filepath.Join(root, path)); err == nil {
+		if text, err := os.ReadFile(path); err == nil {
 			if n, err := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 64); err == nil {
 				all = append(all, limit{name, n})
 			}
 		}
 	}
-	add("kernel.threads-max", "proc/sys/kernel/threads-max")
-	add("kernel.pid_max", "proc/sys/kernel/pid_max")
-	for _, dir := range pidsCgroups(root, pid) {
+	add("kernel.threads-max", filepath.Join(root, "proc/sys/kernel/threads-max"))
+	add("kernel.pid_max", filepath.Join(root, "proc/sys/kernel/pid_max"))
+	groups, _ := cgroup.Own(root, "pids")
+	for _, dir := range groups {
 		add("pids.max of "+dir, filepath.Join(dir, "pids.max"))
 	}
 	// Root is not bound by it (man 2 getrlimit).
@@ -52,31 +55,6 @@ func limits(root string, pid int) []limit {
 		all = append(all, limit{"the limit on the user's processes (ulimit -u)", nproc.Cur})
 	}
 	return all
-}
-
-// pidsCgroups are the directories whose pids.max bind the process: its own and
-// those above it, of cgroup v2 and of v1's pids controller.
-func pidsCgroups(root string, pid int) []string {
-	text, err := os.ReadFile(filepath.Join(root, "proc", strconv.Itoa(pid), "cgroup"))
-	if err != nil {
-		return nil
-	}
-	var dirs []string
-	for line := range strings.Lines(string(text)) {
-		_, rest, _ := strings.Cut(strings.TrimSpace(line), ":")
-		controllers, path, ok := strings.Cut(rest, ":")
-		base := "/sys/fs/cgroup"
-		switch {
-		case !ok || controllers != "" && controllers != "pids":
-			continue
-		case controllers == "pids":
-			base += "/pids"
-		}
-		for ; path != "/" && path != "."; path = filepath.Dir(path) {
-			dirs = append(dirs, filepath.Join(base, path))
-		}
-	}
-	return dirs
 }
 
 func describe(all []limit) string {

@@ -33,17 +33,18 @@ command -v ccache >/dev/null && cc="ccache gcc"
 
 say() { echo "kernel: $*" >&2; }
 
-# What builds a kernel, and Debian's packages with it.
+# need COMMAND:PACKAGE... or FILE:PACKAGE...: installs what is missing.
 need() {
 	missing=
-	for pair in flex:flex bison:bison bc:bc pahole:dwarves cpio:cpio kmod:kmod rsync:rsync xz:xz-utils gcc:gcc make:make git:git; do
-		command -v "${pair%:*}" >/dev/null || missing="$missing ${pair#*:}"
-	done
-	for pair in libelf.h:libelf-dev openssl/ssl.h:libssl-dev; do
-		[ -e "/usr/include/${pair%:*}" ] || missing="$missing ${pair#*:}"
+	for pair; do
+		case $pair in
+		/*) [ -e "${pair%:*}" ] ;;
+		*) command -v "${pair%:*}" >/dev/null ;;
+		esac || missing="$missing ${pair#*:}"
 	done
 	[ -z "$missing" ] && return
 	say "installing$missing"
+	apt-get update -qq
 	# shellcheck disable=SC2086
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
 }
@@ -154,13 +155,15 @@ build() {
 }
 
 whole() {
-	need
+	need git:git xz:xz-utils gcc:gcc make:make flex:flex bison:bison bc:bc pahole:dwarves cpio:cpio kmod:kmod rsync:rsync \
+		/usr/include/stdio.h:libc6-dev /usr/include/libelf.h:libelf-dev /usr/include/openssl/ssl.h:libssl-dev
 	unpack "$work/linux"
 	apply
 }
 
 case ${1:-} in
 check)
+	need git:git xz:xz-utils
 	# shellcheck disable=SC2046
 	[ -e "$work/linux.version" ] && unpack "$work/linux" || unpack "$work/part" $(changed)
 	apply

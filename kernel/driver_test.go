@@ -15,8 +15,9 @@ import (
 	"sync"
 	"testing"
 
-	"mllb/export"
 	"mllb/features"
+	"mllb/internal/cc"
+	"mllb/learn/export"
 	"mllb/mlp"
 )
 
@@ -73,21 +74,6 @@ type driver struct {
 	out *bufio.Reader
 }
 
-// compiler finds a C compiler, and skips the test where there is none.
-func compiler(t testing.TB) string {
-	t.Helper()
-	for _, name := range []string{"clang-19", "gcc", "cc"} {
-		if cc, err := exec.LookPath(name); err == nil {
-			return cc
-		}
-	}
-	if os.Getenv("CI") == "true" {
-		t.Fatal("no C compiler")
-	}
-	t.Skip("no C compiler (clang-19, gcc or cc)")
-	return ""
-}
-
 // cflags warn of all that the kernel's own build warns of.
 var cflags = []string{"-std=gnu11", "-O2", "-g", "-Wall", "-Wextra", "-Wno-sign-compare", "-Werror", "-fno-strict-aliasing",
 	"-fsanitize=undefined,address", "-fno-sanitize-recover=all", "-Inative/include"}
@@ -104,21 +90,21 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-func build(cc string) {
+func build(compiler string) {
 	if built.dir, built.problem = os.MkdirTemp("", "mllb-kernel-"); built.problem != nil {
 		return
 	}
 	args := append(slices.Clip(cflags), "-o", filepath.Join(built.dir, "driver"), "native/driver.c", "src/mllb.c", "src/mllb_blob.c", "src/mllb_float.c")
-	if out, err := exec.Command(cc, args...).CombinedOutput(); err != nil {
-		built.problem = fmt.Errorf("%s: %w\n%s", cc, err, out)
+	if out, err := exec.Command(compiler, args...).CombinedOutput(); err != nil {
+		built.problem = fmt.Errorf("%s: %w\n%s", compiler, err, out)
 	}
 }
 
 // startDriver builds the C with sanitizers, once, and starts it.
 func startDriver(t testing.TB) *driver {
 	t.Helper()
-	cc := compiler(t)
-	built.Do(func() { build(cc) })
+	compiler := cc.Find(t, cflags...)
+	built.Do(func() { build(compiler) })
 	if built.problem != nil {
 		t.Fatal(built.problem)
 	}

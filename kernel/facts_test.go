@@ -66,8 +66,8 @@ func TestFacts(t *testing.T) {
 				t.Fatalf("features %+v, want %+v", got.Vector, want)
 			}
 			logit := net.Logit(&v)
-			if got.Logit != logit || (got.Migrate != 0) != net.Migrate(logit) || (got.InRange != 0) != bounds.Contain(&v) {
-				t.Fatalf("logit %d, migrate %d, in range %d; want %d, %v, %v", got.Logit, got.Migrate, got.InRange, logit, net.Migrate(logit), bounds.Contain(&v))
+			if got.Logit != logit || (got.Migrate != 0) != net.Migrate(logit) || (got.InRange != 0) != bounds.InRange(&v) {
+				t.Fatalf("logit %d, migrate %d, in range %d; want %d, %v, %v", got.Logit, got.Migrate, got.InRange, logit, net.Migrate(logit), bounds.InRange(&v))
 			}
 		}
 	})
@@ -98,8 +98,8 @@ func TestOrdinaryFacts(t *testing.T) {
 			set.Fill(&v, decision)
 			var got cDecided
 			d.ask(t, 'D', factsOf(decision), &got)
-			if want := net.Logit(&v); got.Vector != vectorOf(&v) || got.Logit != want || (got.InRange != 0) != bounds.Contain(&v) || got.Small == 0 {
-				t.Fatalf("%+v: %+v; want %+v, %d, %v", decision, got, vectorOf(&v), want, bounds.Contain(&v))
+			if want := net.Logit(&v); got.Vector != vectorOf(&v) || got.Logit != want || (got.InRange != 0) != bounds.InRange(&v) || got.Small == 0 {
+				t.Fatalf("%+v: %+v; want %+v, %d, %v", decision, got, vectorOf(&v), want, bounds.InRange(&v))
 			}
 			switch {
 			case got.InRange == 0:
@@ -170,7 +170,7 @@ func TestFloat(t *testing.T) {
 		if math.Abs(logit-saturated) > tolerance {
 			t.Fatalf("logit %g, want %g within %g", logit, saturated, tolerance)
 		}
-		cut := math.Log(m.Threshold / (1 - m.Threshold))
+		cut := m.Cut()
 		if math.Abs(want-cut) > tolerance && (got.FloatMigrate != 0) != (want >= cut) {
 			t.Fatalf("migrate %d, logit %g, threshold %g", got.FloatMigrate, want, cut)
 		}

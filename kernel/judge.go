@@ -10,8 +10,8 @@ import (
 	"io"
 	"math"
 
-	"mllb/export"
 	"mllb/features"
+	"mllb/learn/export"
 	"mllb/mlp"
 )
 
@@ -77,14 +77,14 @@ func (j *judge) add(t *Traced) error {
 	}
 	var x features.Vector
 	j.set.Fill(&x, &t.Decision)
-	inside, logit := j.bounds.Contain(&x), j.net.Logit(&x)
+	inRange, logit := j.bounds.InRange(&x), j.net.Logit(&x)
 	switch {
-	case t.Net == Unasked || !inside:
+	case t.Net == Unasked || !inRange:
 		if t.Net == Unasked {
 			j.v.Outside++
 		}
-		if inside == (t.Net == Unasked) {
-			j.wrong("the kernel's ranges say %v, the model's %v", t.Net != Unasked, inside)
+		if inRange == (t.Net == Unasked) {
+			j.wrong("the kernel's ranges say %v, the model's %v", t.Net != Unasked, inRange)
 		}
 		return nil
 	case t.Fixed:

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"mllb/internal/cc"
 )
 
 // TestKUnitSuite runs the kernel's own suite in user space, with native's stand-in
@@ -16,7 +18,7 @@ import (
 func TestKUnitSuite(t *testing.T) {
 	program := filepath.Join(t.TempDir(), "suite")
 	args := append(slices.Clip(cflags), "-o", program, "src/mllb_test.c", "src/mllb.c", "src/mllb_blob.c")
-	if out, err := exec.Command(compiler(t), args...).CombinedOutput(); err != nil {
+	if out, err := exec.Command(cc.Find(t, cflags...), args...).CombinedOutput(); err != nil {
 		t.Fatalf("compile: %v\n%s", err, out)
 	}
 	cmd := exec.Command(program)

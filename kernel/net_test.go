@@ -138,8 +138,8 @@ func TestSameBits(t *testing.T) {
 			if logit := net.Logit(&v); got.Logit != logit || got.Wide != logit || !slices.Equal(got.Hidden[:len(want)], want) {
 				t.Fatalf("%+v: %d, the wide way %d, of %v; want %d of %v", v, got.Logit, got.Wide, got.Hidden, logit, want)
 			}
-			if (got.InRange != 0) != bounds.Contain(&v) {
-				t.Fatalf("%+v: in range %d, want %v", v, got.InRange, bounds.Contain(&v))
+			if (got.InRange != 0) != bounds.InRange(&v) {
+				t.Fatalf("%+v: in range %d, want %v", v, got.InRange, bounds.InRange(&v))
 			}
 		}
 		if p.Limit != 0 {

@@ -82,7 +82,7 @@ func kernelTrace(t testing.TB, m *mlp.Model, n int) string {
 		if net.Migrate(logit) {
 			answer = 1
 		}
-		if !bounds.Contain(&v) {
+		if !bounds.InRange(&v) {
 			logit, answer = 0, Unasked
 		}
 		b.WriteString(traceLine(t, d, rng.IntN(2), answer, logit, 1, crc))

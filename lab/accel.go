@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"mllb/internal/namedfile"
 )
 
 // kvmProbe is how long a guest may take under KVM to show that it works: a
@@ -65,7 +67,7 @@ func ResolveAccel(ctx context.Context, want Accel, cache string, cfg Config) (Ac
 	}
 	b, err := json.Marshal(rec)
 	if err == nil && os.MkdirAll(cache, 0o755) == nil {
-		_ = os.WriteFile(file, b, 0o644) // without it the next run probes again
+		_ = namedfile.Write(ctx, file, b) // without it the next run probes again
 	}
 	return rec.accel(), nil
 }

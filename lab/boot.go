@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"mllb/internal/number"
 )
 
 // portFD is the descriptor that QEMU inherits: the first of exec.Cmd.ExtraFiles.
@@ -205,7 +207,7 @@ func (s *session) failure(detail string, reason error) error {
 		phase = "at boot"
 	}
 	if n := len(rep.Stalls); n > 0 && detail != rep.Cause {
-		detail += fmt.Sprintf("; the console reports %d stalls, first: %s", n, rep.Stalls[0])
+		detail += fmt.Sprintf("; the console reports %s, first: %s", number.Of(n, "stall"), rep.Stalls[0])
 	}
 	return &GuestError{Reason: reason, Phase: phase, Detail: detail, Console: rep.Tail, Tries: 1}
 }

@@ -59,10 +59,10 @@ func TestProtocol(t *testing.T) {
 		{name: "signal", frames: []string{ready, `E{"status":137}`}, want: exitError(137)},
 		{name: "files", frames: []string{ready, "F" + files, `E{"status":0,"files":2}`}, out: true, want: is(nil)},
 		{name: "files and failure", frames: []string{ready, "F" + files, `E{"status":3,"files":2}`}, out: true, want: exitError(3)},
-		{name: "files missing", frames: []string{ready, "F" + files, `E{"status":0,"files":3}`}, out: true, want: says("2 of 3 came")},
-		{name: "files cut", frames: []string{ready, "F" + files[:700], `E{"status":0,"files":2}`}, out: true, want: says("1 of 2 came")},
-		{name: "no files at all", frames: []string{ready, `E{"status":0,"files":1}`}, out: true, want: says("0 of 1 came")},
-		{name: "files unasked", frames: []string{ready, "F" + files, `E{"status":0}`}, want: says("nobody asked")},
+		{name: "files missing", frames: []string{ready, "F" + files, `E{"status":0,"files":3}`}, out: true, want: says("2 of 3 arrived")},
+		{name: "files cut", frames: []string{ready, "F" + files[:700], `E{"status":0,"files":2}`}, out: true, want: says("1 of 2 arrived")},
+		{name: "no files at all", frames: []string{ready, `E{"status":0,"files":1}`}, out: true, want: says("0 of 1 arrived")},
+		{name: "files unasked", frames: []string{ready, "F" + files, `E{"status":0}`}, want: says("unexpected files")},
 		{name: "init failed", frames: []string{ready, "Xmount /proc: no"}, want: says("mount /proc: no")},
 		{name: "lost", frames: []string{ready, "1out"}, want: is(ErrLost)},
 		{name: "lost at boot", want: func(err error) bool { return is(ErrLost)(err) && says("at boot")(err) }},
@@ -121,7 +121,7 @@ func TestAwaitLimits(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := s.await(context.Background(), nil, never)
-	if !errors.Is(err, ErrTimeLimit) || !strings.Contains(err.Error(), "1ms; the console reports 1 stalls") {
+	if !errors.Is(err, ErrTimeLimit) || !strings.Contains(err.Error(), "1ms; the console reports 1 stall") {
 		t.Errorf("time limit: %v", err)
 	}
 	ctx, cancel := context.WithCancelCause(context.Background())

@@ -4,11 +4,13 @@ package lab
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -156,8 +158,9 @@ func TestImage(t *testing.T) {
 	if _, ok := got["src/tree/skip.go"]; ok {
 		t.Error("skip.go is there")
 	}
-	if !strings.Contains(got["etc/mllb-lab.json"], `"args":["true"]`) {
-		t.Errorf("configuration: %s", got["etc/mllb-lab.json"])
+	var conf guestConfig
+	if err := json.Unmarshal([]byte(got["etc/mllb-lab.json"]), &conf); err != nil || !slices.Equal(conf.Args, []string{"true"}) {
+		t.Errorf("configuration: %s, %v", got["etc/mllb-lab.json"], err)
 	}
 }
 

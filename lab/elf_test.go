@@ -43,15 +43,20 @@ func TestSharedFiles(t *testing.T) {
 	if err != nil {
 		t.Skipf("the loader cannot list: %v", err)
 	}
+	libs := 0
 	for line := range strings.Lines(string(out)) {
 		name, file, found := strings.Cut(strings.TrimSpace(line), " => ")
 		if !found || !strings.HasPrefix(file, "/") {
 			continue // the vdso and the loader
 		}
+		libs++
 		has := func(f File) bool { return path.Base(f.Guest) == filepath.Base(name) }
 		if !slices.ContainsFunc(files, has) && name != loader {
 			t.Errorf("%s needs %s, which is not among its files", program, name)
 		}
+	}
+	if libs == 0 {
+		t.Errorf("the loader lists no library of %s:\n%s", program, out)
 	}
 }
 

@@ -15,19 +15,17 @@ var (
 	ErrOops      = errors.New("the guest's kernel oopsed")
 	ErrPanic     = errors.New("the guest's kernel panicked")
 	ErrHung      = errors.New("the guest hung")
-	ErrLost      = errors.New("the guest ended without an answer")
-	ErrTimeLimit = errors.New("the time limit ran out")
+	ErrLost      = errors.New("the guest ended without reporting a result")
+	ErrTimeLimit = errors.New("the time limit expired")
 )
 
 // Exit statuses of `mllb lab run` that are not the command's. They follow
-// timeout(1) and chroot(1): 124 time limit, 125 the tool itself failed, 126
-// not executable, 127 not found; 123 is ours.
+// timeout(1) and chroot(1): 124 time limit, 125 the tool itself failed, and
+// what argv.ExitCode says; 123 is ours.
 const (
-	ExitGuestDied  = 123 // oops, panic or hang, in every try
-	ExitTimeLimit  = 124
-	ExitLabFailed  = 125
-	ExitNotRunable = 126
-	ExitNotFound   = 127
+	ExitGuestDied = 123 // oops, panic or hang, in every try
+	ExitTimeLimit = 124
+	ExitLabFailed = 125
 )
 
 // ExitError is a command that ran and failed.

@@ -76,7 +76,7 @@ func TestRun(t *testing.T) {
 		notice string
 	}{
 		{play: "answer", guests: 1, want: status5},
-		{play: "oops once", guests: 2, want: status5, notice: "oopsed at boot: Oops: int3: 0000 [#1] PREEMPT SMP; starting afresh, try 2 of 3"},
+		{play: "oops once", guests: 2, want: status5, notice: "oopsed at boot: Oops: int3: 0000 [#1] PREEMPT SMP; starting a new guest, try 2 of 3"},
 		{play: "oops", guests: 3, want: is(ErrOops), notice: "try 3 of 3"},
 		{play: "panic", guests: 1, want: is(ErrPanic)},
 		{play: "refuse", guests: 1, want: func(err error) bool { return err != nil && err.Error() == "QEMU: qemu: invalid option" }},

@@ -16,8 +16,11 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
+
+	"mllb/internal/namedfile"
 )
 
 // source says which package holds a kernel series.
@@ -25,29 +28,38 @@ type source struct {
 	search  string         // for apt-cache search --names-only
 	pattern *regexp.Regexp // the one flavour wanted
 	suite   string         // "": the host's own suites
+	modules bool           // virtio is not built in
+	only    bool           // by name only, not among the kernels that all tests run on
 }
 
-// Both flavours have BTF, NUMA balancing, schedstats and virtio-console built
-// in. Debian drops old versions, so the newest of a series is resolved when it
-// is fetched.
+// All flavours have BTF, NUMA balancing and schedstats. Debian drops old versions,
+// so the newest of a series is resolved when it is fetched. 6.1 is bookworm's own,
+// the last long-term kernel that forgets what masks were asked for.
 var sources = map[string]source{
-	"6.12": {`^linux-image-6\.12\.`, regexp.MustCompile(`^linux-image-6\.12\.[^-]+-amd64-unsigned$`), ""},
-	"7.2":  {`^linux-binary-7\.2\.`, regexp.MustCompile(`^linux-binary-7\.2\.[^-]+-cloud-amd64$`), "sid"},
+	"6.1":  {search: `^linux-image-6\.1\.`, pattern: regexp.MustCompile(`^linux-image-6\.1\.0-[0-9]+-amd64-unsigned$`), suite: "bookworm", modules: true, only: true},
+	"6.12": {search: `^linux-image-6\.12\.`, pattern: regexp.MustCompile(`^linux-image-6\.12\.[^-]+-amd64-unsigned$`)},
+	"7.2":  {search: `^linux-binary-7\.2\.`, pattern: regexp.MustCompile(`^linux-binary-7\.2\.[^-]+-cloud-amd64$`), suite: "sid"},
 }
 
-// Series are the kernel series that Fetch knows, oldest first.
-func Series() []string { return keys(sources) }
+// virtio are the modules of the guest's port to the host, each after those that it
+// needs.
+var virtio = []string{"virtio.ko", "virtio_ring.ko", "virtio_pci_legacy_dev.ko", "virtio_pci_modern_dev.ko", "virtio_pci.ko", "virtio_console.ko"}
+
+// Series are the kernel series that tests run on, oldest first.
+func Series() []string {
+	return slices.DeleteFunc(keys(sources), func(name string) bool { return sources[name].only })
+}
 
 // Fetch gets the newest kernel of a series from Debian's packages into the
 // cache, without installing anything. An older one of that series is replaced.
 func Fetch(ctx context.Context, cache, series string, notice func(string)) (Kernel, error) {
 	src, ok := sources[series]
 	if !ok {
-		return Kernel{}, fmt.Errorf("%w %q: want one of %s", ErrNoKernel, series, strings.Join(Series(), ", "))
+		return Kernel{}, fmt.Errorf("%w %q: want one of %s", ErrNoKernel, series, strings.Join(keys(sources), ", "))
 	}
 	for _, tool := range []string{"apt-get", "apt-cache", "dpkg-deb"} {
 		if _, err := exec.LookPath(tool); err != nil {
-			return Kernel{}, fmt.Errorf("%s is missing: kernels come from Debian's packages; on another system use --kernel PATH", tool)
+			return Kernel{}, fmt.Errorf("%s is missing: kernels come from Debian packages; on other systems use --kernel PATH", tool)
 		}
 	}
 	tmp, err := os.MkdirTemp("", "mllb-fetch-")
@@ -76,6 +88,9 @@ func Fetch(ctx context.Context, cache, series string, notice func(string)) (Kern
 		return Kernel{}, err
 	}
 	k := Kernel{Series: series, Package: name, Version: strings.TrimSpace(string(version)), Obtained: time.Now().UTC().Truncate(time.Second)}
+	if src.modules {
+		k.Modules = virtio
+	}
 	return k, k.install(ctx, deb, filepath.Join(cache, "kernels", series))
 }
 
@@ -133,7 +148,7 @@ func sourceLine(targets, suite string) (string, error) {
 		}
 		return fmt.Sprintf("deb %s %s %s main\n", options, f[2], suite), nil
 	}
-	return "", errors.New("apt knows no Debian mirror to find " + suite + " on: add one to its sources and run apt-get update")
+	return "", errors.New("apt has no Debian mirror with " + suite + ": add one to its sources and run apt-get update")
 }
 
 // newest finds the package with the highest version in its name.
@@ -212,8 +227,8 @@ func output(ctx context.Context, dir, tool string, args ...string) ([]byte, erro
 	return out, nil
 }
 
-// install takes the kernel image out of the package: the modules, the other
-// 95 % of it, are of no use without a disk.
+// install takes the kernel image out of the package, and the modules that the guest
+// cannot do without: the others, 95 % of it, are of no use without a disk.
 func (k *Kernel) install(ctx context.Context, deb, dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
@@ -227,7 +242,7 @@ func (k *Kernel) install(ctx context.Context, deb, dir string) error {
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("open %s: %w", k.Package, err)
 	}
-	k.SHA256, err = extract(pipe, k.Path)
+	k.SHA256, err = k.extract(ctx, pipe)
 	// It is done when the image is out, or dies of a broken pipe.
 	pipe.Close()
 	_ = cmd.Wait()
@@ -241,35 +256,48 @@ func (k *Kernel) install(ctx context.Context, deb, dir string) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(dir, kernelRecord), append(b, '\n'), 0o644)
+	return namedfile.Write(ctx, filepath.Join(dir, kernelRecord), append(b, '\n'))
 }
 
-// extract writes the first kernel image of a tar stream to file, whole or not
-// at all, and returns its digest.
-func extract(r io.Reader, file string) (digest string, err error) {
+// extract writes the first kernel image of a tar stream and the modules wanted of
+// what follows, each file whole or not at all. It returns the image's digest.
+func (k *Kernel) extract(ctx context.Context, r io.Reader) (digest string, err error) {
+	lack := slices.Clone(k.Modules)
 	t := tar.NewReader(r)
-	for {
+	for digest == "" || len(lack) > 0 {
 		h, err := t.Next()
-		if errors.Is(err, io.EOF) {
+		if errors.Is(err, io.EOF) && digest == "" {
 			return "", errors.New("no kernel image in the package")
+		} else if errors.Is(err, io.EOF) {
+			return "", fmt.Errorf("no %s in the package", strings.Join(lack, ", "))
 		} else if err != nil {
 			return "", err
 		}
 		name := path.Clean(h.Name)
 		boot, _ := path.Match("boot/vmlinuz-*", name)
 		lib, _ := path.Match("usr/lib/modules/*/vmlinuz", name)
-		if h.Typeflag == tar.TypeReg && (boot || lib) {
-			break
+		i := slices.Index(lack, path.Base(name))
+		switch {
+		case h.Typeflag != tar.TypeReg:
+		case digest == "" && (boot || lib):
+			sum := sha256.New()
+			if err := writeFrom(ctx, k.Path, io.TeeReader(t, sum)); err != nil {
+				return "", err
+			}
+			digest = hex.EncodeToString(sum.Sum(nil))
+		case i >= 0:
+			if err := writeFrom(ctx, k.beside(lack[i]), t); err != nil {
+				return "", err
+			}
+			lack = slices.Delete(lack, i, i+1)
 		}
 	}
-	f, err := os.Create(file + ".new")
-	if err != nil {
-		return "", err
-	}
-	sum := sha256.New()
-	_, err = io.Copy(io.MultiWriter(f, sum), t)
-	if err = errors.Join(err, f.Close()); err != nil {
-		return "", errors.Join(err, os.Remove(f.Name()))
-	}
-	return hex.EncodeToString(sum.Sum(nil)), os.Rename(f.Name(), file)
+	return digest, nil
+}
+
+func writeFrom(ctx context.Context, file string, r io.Reader) error {
+	return namedfile.WriteWith(ctx, file, func(w io.Writer) error {
+		_, err := io.Copy(w, r)
+		return err
+	})
 }

@@ -8,13 +8,15 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"mllb/internal/argv"
 )
 
 // earlyMounts are the file systems of an ordinary host, in this order.
@@ -60,6 +62,11 @@ func guestMain() error {
 	if err != nil {
 		return err
 	}
+	for _, m := range conf.Modules {
+		if err := loadModule(m); err != nil {
+			return err
+		}
+	}
 	port, err := openPort("/sys/class/virtio-ports", portName, portWait)
 	if err != nil {
 		return err
@@ -77,6 +84,18 @@ func guestMain() error {
 		return err
 	}
 	time.Sleep(ackWait)
+	return nil
+}
+
+func loadModule(file string) error {
+	f, err := os.Open(file)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := unix.FinitModule(int(f.Fd()), "", 0); err != nil {
+		return fmt.Errorf("load %s: %w", file, err)
+	}
 	return nil
 }
 
@@ -212,15 +231,6 @@ func command(conf guestConfig, port io.Reader, frames *frameWriter) (int, error)
 		}
 	}
 	stderr := &stream{to: frames, kind: kindStderr}
-	program, err := exec.LookPath(conf.Args[0])
-	if err != nil {
-		status := ExitNotFound
-		if errors.Is(err, os.ErrPermission) {
-			status = ExitNotRunable
-		}
-		_, err := fmt.Fprintf(stderr, "mllb lab: %s: %v\n", conf.Args[0], errors.Unwrap(err))
-		return status, err
-	}
 	plumb := pipes
 	if conf.TTY {
 		plumb = terminal
@@ -229,18 +239,22 @@ func command(conf guestConfig, port io.Reader, frames *frameWriter) (int, error)
 	if err != nil {
 		return 0, err
 	}
-	p, err := os.StartProcess(program, conf.Args, &os.ProcAttr{Dir: conf.Dir, Files: pl.child[:], Sys: pl.attr})
+	attr := &syscall.ProcAttr{Dir: conf.Dir, Env: os.Environ(), Sys: pl.attr}
+	for _, f := range pl.child {
+		attr.Files = append(attr.Files, f.Fd())
+	}
+	pid, err := argv.Start(conf.Args, attr)
 	for _, f := range pl.child {
 		f.Close()
 	}
 	if err != nil {
-		_, err := fmt.Fprintf(stderr, "mllb lab: %v\n", err)
-		return ExitNotRunable, err
+		_, failed := fmt.Fprintf(stderr, "mllb lab: run %s: %v\n", conf.Args[0], err)
+		return argv.ExitCode(err), failed
 	}
 	if conf.Stdin {
 		go feed(port, pl.stdin)
 	}
-	status, err := reap(p.Pid)
+	status, err := reap(pid)
 	if err != nil {
 		return 0, err
 	}

@@ -113,7 +113,7 @@ func TestGuestEnds(t *testing.T) {
 		args []string
 		want func(error) bool
 	}{
-		{"not found", []string{"nosuch"}, func(err error) bool { var e *ExitError; return errors.As(err, &e) && e.Status == ExitNotFound }},
+		{"not found", []string{"nosuch"}, func(err error) bool { var e *ExitError; return errors.As(err, &e) && e.Status == 127 }},
 		{"signal", []string{"sh", "-c", "kill -9 $$"}, func(err error) bool { var e *ExitError; return errors.As(err, &e) && e.Status == 137 }},
 		{"crash", []string{"sh", "-c", "echo c >/proc/sysrq-trigger"}, func(err error) bool { return errors.Is(err, ErrPanic) }},
 	}

@@ -26,15 +26,42 @@ const (
 
 // guestConfig tells the guest's init what to do.
 type guestConfig struct {
-	Args     []string `json:"args"` // none: boot, answer, end
-	Env      []string `json:"env"`
-	Dir      string   `json:"dir"`
-	CgroupV1 bool     `json:"cgroup_v1"`
-	Files    bool     `json:"files"` // send /out
-	Stdin    bool     `json:"stdin"` // expect stdin frames
-	TTY      bool     `json:"tty"`
-	Rows     uint16   `json:"rows"`
-	Cols     uint16   `json:"cols"`
+	Args     rawStrings `json:"args"` // none: boot, answer, end
+	Env      rawStrings `json:"env"`
+	Dir      string     `json:"dir"`
+	Modules  []string   `json:"modules"` // to load first, in this order
+	CgroupV1 bool       `json:"cgroup_v1"`
+	Files    bool       `json:"files"` // send /out
+	Stdin    bool       `json:"stdin"` // expect stdin frames
+	TTY      bool       `json:"tty"`
+	Rows     uint16     `json:"rows"`
+	Cols     uint16     `json:"cols"`
+}
+
+// rawStrings are strings of any bytes, as arguments are; those of JSON are
+// Unicode.
+type rawStrings []string
+
+// MarshalJSON writes base64, as encoding/json does for bytes.
+func (r rawStrings) MarshalJSON() ([]byte, error) {
+	raw := make([][]byte, len(r))
+	for i, s := range r {
+		raw[i] = []byte(s)
+	}
+	return json.Marshal(raw)
+}
+
+// UnmarshalJSON reads what MarshalJSON wrote.
+func (r *rawStrings) UnmarshalJSON(b []byte) error {
+	var raw [][]byte
+	if err := json.Unmarshal(b, &raw); err != nil {
+		return err
+	}
+	*r = nil
+	for _, s := range raw {
+		*r = append(*r, string(s))
+	}
+	return nil
 }
 
 // File is a file or a directory of the host to put in the guest. A link is
@@ -61,7 +88,7 @@ func ParseCopy(arg string) (File, error) {
 	case dest == "":
 		dest = "/root/"
 	case !path.IsAbs(dest):
-		return File{}, fmt.Errorf("copy %q: the place in the guest must be an absolute path", arg)
+		return File{}, fmt.Errorf("copy %q: the destination in the guest must be an absolute path", arg)
 	}
 	if strings.HasSuffix(dest, "/") {
 		dest = path.Join(dest, filepath.Base(host))
@@ -154,7 +181,7 @@ func (im *image) addTree(f File, dirs []string) error {
 
 func (im *image) addFile(host, guest string, info fs.FileInfo, dirs []string) error {
 	if !info.Mode().IsRegular() {
-		return fmt.Errorf("%s is no regular file", host)
+		return fmt.Errorf("%s is not a regular file", host)
 	}
 	im.files[guest] = host
 	if info.Mode()&0o111 == 0 {
@@ -170,12 +197,21 @@ func (im *image) addFile(host, guest string, info fs.FileInfo, dirs []string) er
 	return nil
 }
 
+// addModules adds those that the kernel needs, and returns where they are.
+func (im *image) addModules(k Kernel) (paths []string, err error) {
+	for _, name := range k.Modules {
+		paths = append(paths, "/lib/modules/"+name)
+		err = errors.Join(err, im.add(File{Host: k.beside(name), Guest: "/lib/modules/" + name}))
+	}
+	return paths, err
+}
+
 // addBusybox adds the host's busybox, if it has one, with a link for each of
 // its applets that no other file provides.
 func (im *image) addBusybox() error {
 	host, err := exec.LookPath("busybox")
 	if err != nil {
-		return fmt.Errorf("%w; install Debian's package busybox-static to have a shell in the guest", err)
+		return fmt.Errorf("%w; install Debian's package busybox-static for a shell in the guest", err)
 	}
 	list, err := exec.Command(host, "--list").Output()
 	if err != nil {

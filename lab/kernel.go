@@ -13,6 +13,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"mllb/internal/namedfile"
 )
 
 // Kernel is a bootable kernel and where it came from.
@@ -24,6 +26,7 @@ type Kernel struct {
 	Version  string    `json:"version,omitempty"` // of the package
 	SHA256   string    `json:"sha256,omitempty"`  // of the kernel image
 	Obtained time.Time `json:"obtained,omitzero"`
+	Modules  []string  `json:"modules,omitempty"` // that the guest needs to answer, beside Path, in the order to load them
 }
 
 // String names the kernel in messages.
@@ -39,7 +42,7 @@ const (
 func CacheDir() (string, error) {
 	dir, err := os.UserCacheDir()
 	if err != nil {
-		return "", fmt.Errorf("no place for the lab's files: %w; use --cache", err)
+		return "", fmt.Errorf("find a directory for the lab's files: %w; use --cache", err)
 	}
 	return filepath.Join(dir, "mllb"), nil
 }
@@ -70,13 +73,21 @@ func FindKernel(cache, name string) (Kernel, error) {
 	if !isFile(k.Path) {
 		return Kernel{}, fmt.Errorf("%w: %s is gone: mllb lab fetch %s", ErrNoKernel, k.Path, name)
 	}
+	for _, m := range k.Modules {
+		if file := k.beside(m); !isFile(file) {
+			return Kernel{}, fmt.Errorf("%w: %s is gone: mllb lab fetch %s", ErrNoKernel, file, name)
+		}
+	}
 	return k, nil
 }
+
+// beside is the path of a file in the kernel's directory.
+func (k Kernel) beside(name string) string { return filepath.Join(filepath.Dir(k.Path), name) }
 
 // imageRelease reads the release from a bzImage's header
 // (Documentation/arch/x86/boot.rst: "HdrS" at 0x202, kernel_version at 0x20e).
 func imageRelease(file string) (string, error) {
-	f, err := os.Open(file)
+	f, err := namedfile.Open(file)
 	if err != nil {
 		return "", fmt.Errorf("%w: %w", ErrNoKernel, err)
 	}
@@ -84,7 +95,7 @@ func imageRelease(file string) (string, error) {
 	head := make([]byte, 64<<10)
 	n, err := f.ReadAt(head, 0)
 	if n < 0x210 || !bytes.Equal(head[0x202:0x206], []byte("HdrS")) {
-		return "", fmt.Errorf("%w: %s is no x86 bzImage", ErrNoKernel, file)
+		return "", fmt.Errorf("%w: %s is not an x86 bzImage", ErrNoKernel, file)
 	}
 	at := int(binary.LittleEndian.Uint16(head[0x20e:])) + 0x200
 	if at >= n {

@@ -110,21 +110,30 @@ func TestExtract(t *testing.T) {
 	h := func(name string) tar.Header { return tar.Header{Name: name, Typeflag: tar.TypeReg} }
 	for _, name := range []string{"./boot/vmlinuz-6.12", "./usr/lib/modules/7.2/vmlinuz"} {
 		b := tarHeaders(t, []tar.Header{h("./usr/share/doc/vmlinuz"), h(name)})
-		if sum, err := extract(bytes.NewReader(b), file); err != nil || len(sum) != 64 {
+		if sum, err := (&Kernel{Path: file}).extract(t.Context(), bytes.NewReader(b)); err != nil || len(sum) != 64 {
 			t.Errorf("%s: %q, %v", name, sum, err)
 		}
 		if err := os.Remove(file); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := extract(bytes.NewReader(b[:len(b)-1600]), file); err == nil {
+		if _, err := (&Kernel{Path: file}).extract(t.Context(), bytes.NewReader(b[:len(b)-1600])); err == nil {
 			t.Error("a package cut short gave a kernel")
 		}
 		if isFile(file) || isFile(file+".new") {
 			t.Error("a package cut short left a kernel")
 		}
 	}
-	if _, err := extract(bytes.NewReader(tarHeaders(t, []tar.Header{h("./boot/config-6.12")})), file); err == nil {
+	if _, err := (&Kernel{Path: file}).extract(t.Context(), bytes.NewReader(tarHeaders(t, []tar.Header{h("./boot/config-6.12")}))); err == nil {
 		t.Error("a package without a kernel")
+	}
+	with := tarHeaders(t, []tar.Header{h("./boot/vmlinuz-6.1"), h("./lib/modules/6.1/kernel/b.ko"), h("./lib/modules/6.1/kernel/c.ko"), h("./lib/modules/6.1/kernel/a.ko")})
+	k := Kernel{Path: file, Modules: []string{"a.ko", "b.ko"}}
+	if _, err := k.extract(t.Context(), bytes.NewReader(with)); err != nil || !isFile(k.beside("a.ko")) || !isFile(k.beside("b.ko")) || isFile(k.beside("c.ko")) {
+		t.Errorf("modules: %v", err)
+	}
+	k.Modules = append(k.Modules, "d.ko")
+	if _, err := k.extract(t.Context(), bytes.NewReader(with)); err == nil || !strings.Contains(err.Error(), "no d.ko in the package") {
+		t.Errorf("a module is missing: %v", err)
 	}
 }
 

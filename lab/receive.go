@@ -39,7 +39,7 @@ func (s *session) receive(r io.Reader) outcome {
 		out.err = fmt.Errorf("bring files back to %s: %w", s.cfg.OutDir, err)
 	}
 	if out.err == nil && s.cfg.OutDir != "" && out.files != out.end.Files {
-		out.err = fmt.Errorf("bring files back to %s: %d of %d came", s.cfg.OutDir, out.files, out.end.Files)
+		out.err = fmt.Errorf("bring files back to %s: %d of %d arrived", s.cfg.OutDir, out.files, out.end.Files)
 	}
 	return out
 }
@@ -75,7 +75,7 @@ func (s *session) handle(k kind, payload []byte, files io.Writer, end *exit) (do
 func (s *session) unpack() (*io.PipeWriter, func() (int, error)) {
 	r, w := io.Pipe()
 	if s.cfg.OutDir == "" {
-		r.CloseWithError(errors.New("files that nobody asked for"))
+		r.CloseWithError(errors.New("unexpected files"))
 		return w, func() (int, error) { return 0, nil }
 	}
 	type result struct {

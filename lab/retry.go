@@ -5,7 +5,7 @@ package lab
 import (
 	"context"
 	"errors"
-	"os"
+	"io"
 	"regexp"
 	"slices"
 	"strings"
@@ -20,7 +20,7 @@ import (
 
 // errNotProved is a failed test that was not seen to pass later, although the
 // guest that ran it again was content.
-var errNotProved = errors.New("tests failed, and were skipped or missing when run again")
+var errNotProved = errors.New("tests failed, and were skipped or missing when repeated")
 
 // worthARetry: tests failed, and the test binary said so by its exit status.
 func (p Package) worthARetry() bool {
@@ -30,7 +30,7 @@ func (p Package) worthARetry() bool {
 
 // again runs what has not passed or been skipped, also what a panic kept from
 // running, in a fresh guest.
-func (s Suite) again(ctx context.Context, cfg Config, file *os.File, before Package) (Package, error) {
+func (s Suite) again(ctx context.Context, cfg Config, file io.Writer, before Package) (Package, error) {
 	if skip := settledTests(before.Tests); skip != "" {
 		cfg.Args = append(slices.Clip(cfg.Args), "-test.skip="+skip)
 	}

@@ -97,7 +97,7 @@ func Run(ctx context.Context, cfg Config) (Result, error) {
 		if try >= cfg.Tries || !errors.Is(err, ErrOops) && !errors.Is(err, ErrHung) {
 			return res, err
 		}
-		cfg.Notice(fmt.Sprintf("%v; starting afresh, try %d of %d", died, try+1, cfg.Tries))
+		cfg.Notice(fmt.Sprintf("%v; starting a new guest, try %d of %d", died, try+1, cfg.Tries))
 	}
 }
 
@@ -133,13 +133,17 @@ func (c Config) writeImage(file string) error {
 	if err := im.addBusybox(); err != nil {
 		c.Notice(err.Error())
 	}
+	modules, err := im.addModules(c.Kernel)
+	if err != nil {
+		return err
+	}
 	im.dirs[c.Dir] = true
 	f, err := os.Create(file)
 	if err != nil {
 		return fmt.Errorf("make the guest's root: %w", err)
 	}
 	err = im.write(f, guestConfig{
-		Args: c.Args, Env: c.Env, Dir: c.Dir, CgroupV1: c.CgroupV1, Files: c.OutDir != "",
+		Args: c.Args, Env: c.Env, Dir: c.Dir, Modules: modules, CgroupV1: c.CgroupV1, Files: c.OutDir != "",
 		Stdin: c.Stdin != nil, TTY: c.TTY, Rows: c.Rows, Cols: c.Cols,
 	})
 	if err = errors.Join(err, f.Close()); err != nil {

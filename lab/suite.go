@@ -13,11 +13,13 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"mllb/internal/namedfile"
 )
 
 // KernelPackages are those whose tests need a kernel to say anything.
 var KernelPackages = []string{
-	"topology", "features", "features/procfs", "features/bpf", "features/trace", "affinity", "scheduler", "measure", "cmd/mllbd",
+	"topology", "features", "features/procfs", "features/bpf", "features/trace", "affinity", "scheduler", "bench/measure", "learn/collect", "cmd/mllbd",
 }
 
 // guestSource mirrors the module in the guest: its fixtures, not its sources.
@@ -135,7 +137,7 @@ func (s Suite) config(k Kernel, pkg string, files []File) Config {
 }
 
 // try runs the tests in fresh guests until one guest does not oops or hang.
-func (s Suite) try(ctx context.Context, cfg Config, file *os.File) (p Package, err error) {
+func (s Suite) try(ctx context.Context, cfg Config, file io.Writer) (p Package, err error) {
 	for ; ; p.Died++ {
 		log := &testLog{}
 		cfg.Stdout = io.MultiWriter(log, file)
@@ -155,17 +157,17 @@ func (s Suite) try(ctx context.Context, cfg Config, file *os.File) (p Package, e
 		return p, p.Err
 	}
 	if p.Err == nil && p.Count(testFail) > 0 {
-		p.Err = errors.New("tests failed, yet the exit status is 0")
+		p.Err = errors.New("tests failed, but the exit status is 0")
 	}
 	return p, nil
 }
 
-func createLog(dir, release, pkg string) (*os.File, error) {
+func createLog(dir, release, pkg string) (io.WriteCloser, error) {
 	dir = filepath.Join(dir, release)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
-	return os.Create(filepath.Join(dir, strings.ReplaceAll(pkg, "/", "-")+".log"))
+	return namedfile.Log(filepath.Join(dir, strings.ReplaceAll(pkg, "/", "-")+".log"), os.O_TRUNC)
 }
 
 // fixtures are the files that tests may read at run time: what lies below the

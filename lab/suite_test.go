@@ -3,6 +3,8 @@
 package lab
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -26,8 +28,15 @@ func fakeTests(script string, n int) (out string, status int) {
 	if err != nil {
 		return err.Error(), 9
 	}
-	if m := regexp.MustCompile(`"-test\.skip=([^"]*)"`).FindSubmatch(image); m != nil {
-		skip = regexp.MustCompile(string(m[1]))
+	var conf guestConfig
+	at := max(0, bytes.Index(image, []byte(`{"args":`)))
+	if err := json.NewDecoder(bytes.NewReader(image[at:])).Decode(&conf); err != nil {
+		return err.Error(), 9
+	}
+	for _, arg := range conf.Args {
+		if names, ok := strings.CutPrefix(arg, "-test.skip="); ok {
+			skip = regexp.MustCompile(names)
+		}
 	}
 	for word := range strings.FieldsSeq(script) {
 		name, verdicts, _ := strings.Cut(word, "=")
@@ -75,7 +84,7 @@ func TestRetries(t *testing.T) {
 		{"panics twice", "TestA=PANIC TestB=PASS", 1, "TestA=FAIL", 2, "status 2"},
 		{"a status without a failed test", "TestA=PASS STATUS=3", 1, "TestA=PASS", 1, "status 3"},
 		{"a status that stays", "TestA=FAIL,PASS STATUS=4", 1, "TestA=FLAKY", 2, "status 4"},
-		{"failed, with status 0", "TestA=FAIL,PASS STATUS=0", 1, "TestA=FAIL", 1, "yet the exit status is 0"},
+		{"failed, with status 0", "TestA=FAIL,PASS STATUS=0", 1, "TestA=FAIL", 1, "but the exit status is 0"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			p := runFakeTests(t, "tests "+tt.script, tt.retries, tt.guests)

@@ -101,12 +101,18 @@ func unpack(root *os.Root, h *tar.Header, r io.Reader) error {
 	case tar.TypeDir:
 		return root.MkdirAll(name, perm|0o700)
 	case tar.TypeSymlink:
+		if err := unpacked(root.Lstat(name)); err != nil {
+			return err
+		}
 		err := root.Remove(name)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 		return root.Symlink(h.Linkname, name)
 	case tar.TypeReg:
+		if err := unpacked(root.Stat(name)); err != nil {
+			return err
+		}
 		f, err := root.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, perm)
 		if err != nil {
 			return err
@@ -115,4 +121,12 @@ func unpack(root *os.Root, h *tar.Header, r io.Reader) error {
 		return errors.Join(err, f.Close())
 	}
 	return fmt.Errorf("unexpected type %q", h.Typeflag)
+}
+
+// unpacked refuses to write over what no earlier call can have made there.
+func unpacked(info fs.FileInfo, err error) error {
+	if err == nil && !info.Mode().IsRegular() && info.Mode().Type() != fs.ModeSymlink {
+		return fmt.Errorf("neither a file nor a link is there: %v", info.Mode())
+	}
+	return nil
 }

@@ -79,6 +79,19 @@ func TestTarRoundTrip(t *testing.T) {
 	if info, err := os.Stat(filepath.Join(to, "d/e/set-id")); err != nil || info.Mode() != 0o755 {
 		t.Errorf("set-id file: %v, %v", info.Mode(), err)
 	}
+	// What is no file of an earlier copy stays.
+	for _, name := range []string{"empty", "link"} {
+		other := t.TempDir()
+		if err := syscall.Mkfifo(filepath.Join(other, name), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := readTar(bytes.NewReader(b.Bytes()), other); err == nil {
+			t.Errorf("over a FIFO named %s: no error", name)
+		}
+		if info, err := os.Lstat(filepath.Join(other, name)); err != nil || info.Mode().Type() != fs.ModeNamedPipe {
+			t.Errorf("%s is %v now, %v", name, info.Mode(), err)
+		}
+	}
 	for cut := 1; cut < b.Len(); cut += b.Len() / 7 {
 		// All but the end mark's second half is needed.
 		if n, err := readTar(bytes.NewReader(b.Bytes()[:cut]), t.TempDir()); err == nil && n == 3 {

@@ -19,12 +19,12 @@ func Tool(ctx context.Context, cache, name string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("find this program: %w", err)
 	}
-	if beside := filepath.Join(filepath.Dir(self), name); isFile(beside) {
-		return beside, nil
+	if next := filepath.Join(filepath.Dir(self), name); isFile(next) {
+		return next, nil
 	}
 	root, err := ModuleRoot(ctx)
 	if err != nil {
-		return "", fmt.Errorf("%s is not beside %s: %w", name, self, err)
+		return "", fmt.Errorf("%s is not next to %s: %w", name, self, err)
 	}
 	out := filepath.Join(cache, "tools", name)
 	return out, goBuild(ctx, root, "build", "-trimpath", "-o", out, "./cmd/"+name)
@@ -35,7 +35,7 @@ func Tool(ctx context.Context, cache, name string) (string, error) {
 func ModuleRoot(ctx context.Context) (string, error) {
 	out, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Path}} {{.Dir}}").Output()
 	if err != nil {
-		return "", fmt.Errorf("no source to build from: go list -m: %w", err)
+		return "", fmt.Errorf("find the source to build from: go list -m: %w", err)
 	}
 	path, dir, _ := strings.Cut(strings.TrimSpace(string(out)), " ")
 	if path != "mllb" {

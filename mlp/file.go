@@ -9,13 +9,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strconv"
 
 	"mllb/features"
+	"mllb/internal/namedfile"
 )
 
-// maxFile bounds a model file; the largest valid one is about 100 KiB.
+// maxFile bounds a model file. The weights of the largest network are 30 KiB at
+// the most; what its provenance names, such as runs held out, comes on top.
 const maxFile = 1 << 20
 
 //go:embed default.json
@@ -45,17 +46,24 @@ func Default() (*Model, error) {
 
 // LoadFile reads a model from a file.
 func LoadFile(path string) (*Model, error) {
-	f, err := os.Open(path)
+	f, err := namedfile.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("open model: %w", err)
 	}
 	defer f.Close()
 	m, err := Load(f)
+	if errors.Is(err, ErrNotModel) {
+		return nil, fmt.Errorf("%s is %w", path, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("model %s: %w", path, err)
 	}
 	return m, nil
 }
+
+// ErrNotModel says that a file is something else, and not a model with a mistake in
+// it.
+var ErrNotModel = errors.New("not a model file: mllb train makes one")
 
 // Load reads a model. It refuses one of another schema or feature set, of wrong
 // sizes, with an unknown field, with a number that is missing or does not fit
@@ -65,6 +73,9 @@ func Load(r io.Reader) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
+	if len(data) > maxFile && !resemblesModel(data) {
+		return nil, ErrNotModel
+	}
 	if len(data) > maxFile {
 		return nil, fmt.Errorf("larger than %d bytes", maxFile)
 	}
@@ -72,12 +83,58 @@ func Load(r io.Reader) (*Model, error) {
 	dec.DisallowUnknownFields()
 	var f file
 	if err := dec.Decode(&f); err != nil {
-		return nil, fmt.Errorf("parse: %w", err)
+		if !resemblesModel(data) {
+			return nil, ErrNotModel
+		}
+		return nil, fmt.Errorf("parse: %s%w", position(data, err), err)
+	}
+	if f.Schema == nil && !resemblesModel(data) {
+		return nil, ErrNotModel
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		return nil, errors.New("parse: there is something after the model")
 	}
 	return f.model()
+}
+
+// resemblesModel looks for a key that only models have, as far as the JSON is sound.
+func resemblesModel(data []byte) bool {
+	dec := json.NewDecoder(bytes.NewReader(data))
+	if start, err := dec.Token(); err != nil || start != json.Delim('{') {
+		return false
+	}
+	for dec.More() {
+		key, err := dec.Token()
+		if err != nil {
+			return false
+		}
+		switch key {
+		case "feature_set", "features", "layers", "weights", "biases", "threshold":
+			return true
+		}
+		var value json.RawMessage
+		if dec.Decode(&value) != nil {
+			return false
+		}
+	}
+	return false
+}
+
+// position is where in the file an error is, for whoever edits it.
+func position(data []byte, err error) string {
+	var syntax *json.SyntaxError
+	var kind *json.UnmarshalTypeError
+	at := int64(0)
+	switch {
+	case errors.As(err, &syntax):
+		at = syntax.Offset
+	case errors.As(err, &kind):
+		at = kind.Offset
+	default:
+		return ""
+	}
+	before := data[:min(max(at-1, 0), int64(len(data)))]
+	return fmt.Sprintf("line %d, column %d: ", 1+bytes.Count(before, []byte{'\n'}), len(before)-bytes.LastIndexByte(before, '\n'))
 }
 
 // model checks what Quantise cannot see, and hands the rest to it.

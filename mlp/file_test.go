@@ -50,7 +50,7 @@ func TestLoadRejects(t *testing.T) {
 		{"row null", `[-7.5]`, `null`, "biases[1]: 0 numbers, want 1"},
 		{"number null", `0.25`, `null`, "weights[0][1][3]: null"},
 		{"number text", `0.25`, `"0.25"`, "string into Go struct field file.weights"},
-		{"NaN", `0.25`, `NaN`, "parse: invalid character 'N'"},
+		{"NaN", `0.25`, `NaN`, ": invalid character 'N'"},
 		{"infinity", `0.25`, `1e999`, "number 1e999 into Go struct field file.weights"},
 		{"over Q21.11", `0.25`, `1048576`, "weights[0][1][3]: 1.048576e+06 does not fit Q21.11"},
 		{"bias over Q21.11", `-7.5`, `-1e9`, "biases[1][0]: -1e+09 does not fit Q21.11"},
@@ -62,7 +62,7 @@ func TestLoadRejects(t *testing.T) {
 		{"unknown provenance", `"source"`, `"sauce"`, `unknown field "sauce"`},
 		{"trailing", "\n}\n", "\n}\n{}", "something after the model"},
 		{"cut off", "\n}\n", "", "parse: unexpected EOF"},
-		{"empty", "", "", "parse: EOF"},
+		{"empty", "", "", "not a model file: mllb train makes one"},
 		{"huge", `"a test"`, `"` + strings.Repeat("x", maxFile) + `"`, "larger than"},
 	} {
 		text := strings.Replace(small(t), c.old, c.new, 1)

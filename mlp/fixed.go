@@ -19,6 +19,8 @@ import (
 // how numbers become it). Sums of integers are exact, so their order is free.
 // Fixed therefore looks the part of the sum that comes of 0/1 features up in
 // tables, six features a lookup, the bias and the rounding half included.
+// Without the tables (generic) BenchmarkFixed takes 4 times as long, and with a
+// loop over the Ratio features in place of five products 1.5 times.
 const half = 1 << (features.FracBits - 1)
 
 // The shape that the fast path is unrolled for. A smaller network is padded

@@ -95,12 +95,15 @@ func (m *Model) Quantise() (*Quantised, error) {
 		return nil, fmt.Errorf("threshold: %g is not between 0 and 1", m.Threshold)
 	}
 	// The logit of a float64 in (0, 1) is within 745, so it fits.
-	q.Threshold, _ = features.FromFloat(math.Log(m.Threshold / (1 - m.Threshold)))
+	q.Threshold, _ = features.FromFloat(m.Cut())
 	if err := m.checkRanges(); err != nil {
 		return nil, err
 	}
 	return q, q.checkSums()
 }
+
+// Cut is the threshold as a logit.
+func (m *Model) Cut() float64 { return math.Log(m.Threshold / (1 - m.Threshold)) }
 
 func (m *Model) checkSizes() error {
 	if m.Set == nil {

@@ -113,7 +113,10 @@ func (n *net) init(rng *rand.Rand) {
 	}
 }
 
-// forward returns the logit of one sample, and leaves its activations.
+// forward returns the logit of one sample, and leaves its activations. A block's
+// sums are ten variables, here and in backward, for the compiler keeps only
+// those in registers: with loops over the lanes BenchmarkTrain takes 1.4 times
+// as long.
 func (n *net) forward(s *sample) float64 {
 	logit := n.params[len(n.params)-1][0]
 	for b := range n.act {
@@ -133,8 +136,8 @@ func (n *net) forward(s *sample) float64 {
 			h8 += w[8]
 			h9 += w[9]
 		}
-		for k := range rows[n.binaries : len(rows)-2] {
-			x := float64(s.ratios[k&(features.MaxRatio-1)]) * n.scales[k&(features.MaxRatio-1)]
+		for k := range n.ratios {
+			x := float64(s.ratios[k]) * n.scales[k]
 			w := &rows[n.binaries+k]
 			h0 += w[0] * x
 			h1 += w[1] * x
@@ -166,10 +169,10 @@ func (n *net) backward(s *sample, d float64) {
 		var g lanes
 		for j, h := range act {
 			dout[j] += d * h
-			// ReLU passes nothing back where it gave 0: without a branch, which
-			// would be mispredicted.
-			g[j] = d * out[j] * positive(h)
-			dbias[j] += g[j]
+			if h > 0 { // ReLU passes nothing back where it gave 0
+				g[j] = d * out[j]
+				dbias[j] += g[j]
+			}
 		}
 		g0, g1, g2, g3, g4, g5, g6, g7, g8, g9 := g[0], g[1], g[2], g[3], g[4], g[5], g[6], g[7], g[8], g[9]
 		for set := s.bits; set != 0; set &= set - 1 {
@@ -185,8 +188,8 @@ func (n *net) backward(s *sample, d float64) {
 			dw[8] += g8
 			dw[9] += g9
 		}
-		for k := range grads[n.binaries : len(grads)-2] {
-			x := float64(s.ratios[k&(features.MaxRatio-1)]) * n.scales[k&(features.MaxRatio-1)]
+		for k := range n.ratios {
+			x := float64(s.ratios[k]) * n.scales[k]
 			dw := &grads[n.binaries+k]
 			dw[0] += g0 * x
 			dw[1] += g1 * x
@@ -200,12 +203,6 @@ func (n *net) backward(s *sample, d float64) {
 			dw[9] += g9 * x
 		}
 	}
-}
-
-// positive is 1 for h > 0 and 0 for h == 0; an activation is never less.
-func positive(h float64) float64 {
-	b := int64(math.Float64bits(h))
-	return math.Float64frombits(uint64((b|-b)>>63) & math.Float64bits(1))
 }
 
 // learn adds one sample's loss, and its gradient times the weight of its label.

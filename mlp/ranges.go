@@ -99,8 +99,9 @@ func (m *Model) Bounds() *Bounds {
 	return b
 }
 
-// outward rounds a range to Q21.11 such that every feature whose float32 lies
-// in it does so in Q21.11 as well.
+// outward rounds a range to Q21.11 such that every feature whose float32 lies in
+// it does so in Q21.11 as well, as long as features.FromRatio is exact: for terms
+// below 2^51, which no counter of a kernel comes near.
 func outward(r Range) (low, high int32) {
 	below := math.Nextafter32(float32(r[0]), float32(math.Inf(-1)))
 	above := math.Nextafter32(float32(r[1]), float32(math.Inf(1)))
@@ -108,9 +109,10 @@ func outward(r Range) (low, high int32) {
 	return clamp(math.Floor(float64(below) * features.One)), clamp(math.Ceil(float64(above) * features.One))
 }
 
-// Contain reports whether every feature is within its range. What is outside is
-// unlike anything that the model learned from. Without ranges everything is in.
-func (b *Bounds) Contain(v *features.Vector) bool {
+// InRange reports whether every feature is within its range. A decision that is
+// not is out of distribution: unlike anything that the model learned from. Without
+// ranges everything is in range.
+func (b *Bounds) InRange(v *features.Vector) bool {
 	if b == nil {
 		return true
 	}
@@ -121,9 +123,9 @@ func (b *Bounds) Contain(v *features.Vector) bool {
 	return in
 }
 
-// Outside returns the indices, in the model's set, of the features that are out
-// of their ranges.
-func (m *Model) Outside(v *features.Vector) (out []int) {
+// OutOfRange returns the indices, in the model's set, of the features that are
+// out of their ranges.
+func (m *Model) OutOfRange(v *features.Vector) (out []int) {
 	low, high := m.Limits()
 	q := make([]int32, len(m.Set.Features))
 	m.Set.Unpack(q, v)
@@ -134,6 +136,3 @@ func (m *Model) Outside(v *features.Vector) (out []int) {
 	}
 	return out
 }
-
-// InRange reports whether nothing is Outside. Who asks often keeps Bounds.
-func (m *Model) InRange(v *features.Vector) bool { return m.Bounds().Contain(v) }

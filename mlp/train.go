@@ -28,7 +28,7 @@ type TrainConfig struct {
 	Epochs       int        // at the most
 	Patience     int        // stop after so many epochs in which the validation loss fell by no more than MinDelta
 	MinDelta     float64    // 0 or more
-	Validation   float64    // share of the rows held out to say when to stop (Data.Split)
+	Validation   float64    // share of the rows held out to say when to stop (Data.Divide)
 	ClassWeights [2]float64 // of the loss, by label; BalancedWeights makes both labels count the same
 	Seed         uint64     // the same seed, data and machine type give the same bits
 

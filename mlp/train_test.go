@@ -155,7 +155,7 @@ func TestLoss(t *testing.T) {
 	for i := range 4000 {
 		logit := math.Sin(float64(i))
 		l.add(logit, math.Exp(-math.Abs(logit)), uint8(i&1))
-		want += [2]float64{3, 0.5}[i&1] * crossEntropy(logit, uint8(i&1))
+		want += [2]float64{3, 0.5}[i&1] * CrossEntropy(logit, uint8(i&1))
 	}
 	if got := l.total(&[2]float64{3, 0.5}); math.Abs(got-want) > 1e-9*want {
 		t.Errorf("loss %g, want %g", got, want)
@@ -390,7 +390,7 @@ func TestEvaluation(t *testing.T) {
 	if _, ok := oneLabel.Metrics()["balanced"]; ok {
 		t.Error("a balanced accuracy without both labels")
 	}
-	if x := crossEntropy(1000, Stay); x != 1000 {
+	if x := CrossEntropy(1000, Stay); x != 1000 {
 		t.Errorf("cross-entropy at a logit of 1000 is %g", x)
 	}
 	d := toy(t, 10, 0)

@@ -18,7 +18,7 @@ func (p *pass) push(pl *pull) bool {
 	if e == nil {
 		return false
 	}
-	c := Candidate{Thread: e.thread, From: e.cpu, To: pl.dst, Level: pl.d.level, Reason: OnCPU}
+	c := Candidate{Thread: e.thread, From: e.cpu, To: pl.dst, Level: pl.d.level, Reason: OnCPU, Hold: -1}
 	switch due := p.due(pl, e); {
 	case !due:
 		pl.failed = true
@@ -78,7 +78,7 @@ func (p *pass) pushable(pl *pull, q *queue) *entry {
 			continue
 		}
 		w := int64(e.weight)
-		if r := p.hard(e, pl.dst); (r == OnCPU && !t.Pinned || r == Moved) && p.state.cool[t.ID] <= p.s.Time &&
+		if r := p.hard(e, pl.dst); (r == OnCPU && !t.MigrationDisabled || r == Moved) && p.state.cool[t.ID] <= p.s.Time &&
 			pl.d.groups[pl.here].permits(w) && shrinks(&pl.d.groups[pl.busy], &pl.d.groups[pl.here], w) {
 			return e
 		}

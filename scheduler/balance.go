@@ -230,7 +230,7 @@ func (p *pass) take(pl *pull, src int32) bool {
 			return false
 		}
 		to := p.allowed(pl, e)
-		c := Candidate{Thread: e.thread, From: src, To: to, Level: pl.d.level}
+		c := Candidate{Thread: e.thread, From: src, To: to, Level: pl.d.level, Hold: -1}
 		c.Reason = p.hard(e, to)
 		pl.waiting = pl.waiting || c.Reason == Moved || c.Reason == CoolDown
 		if c.Reason == Moved {
@@ -278,7 +278,7 @@ func (p *pass) hard(e *entry, to int32) Reason {
 		return Affinity
 	case t.Running:
 		return OnCPU
-	case t.Pinned:
+	case t.MigrationDisabled:
 		return Disabled
 	case p.cooling(t, to):
 		return CoolDown
@@ -330,10 +330,11 @@ func (p *pass) ask(pl *pull, e *entry, to int32) bool {
 
 // move plans the last candidate's move.
 func (p *pass) move(pl *pull, e *entry, to int32) {
-	p.plan.effect.attempts = append(p.plan.effect.attempts, attempt{pl.d.level, to, int32(len(p.plan.Holds))})
+	hold := int32(len(p.plan.Holds))
+	p.plan.Candidates[len(p.plan.Candidates)-1].Hold = hold
+	p.plan.effect.attempts = append(p.plan.effect.attempts, attempt{pl.d.level, to, hold})
 	p.plan.effect.tried[pl.d.id] = true
 	p.plan.Holds = append(p.plan.Holds, features.Hold{Thread: e.thread, CPU: to})
-	p.plan.From = append(p.plan.From, int32(len(p.plan.Candidates)-1))
 	p.left--
 	w := int64(e.weight)
 	busy, here := &pl.d.groups[pl.busy], &pl.d.groups[pl.here]

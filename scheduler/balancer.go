@@ -80,6 +80,9 @@ func (b *Balancer) SetTopology(t *topology.Topology) {
 	b.state.busy = make([]bool, len(t.CPUs))
 }
 
+// SetPolicy makes p the policy from the next plan on.
+func (b *Balancer) SetPolicy(p Policy) { b.policy = p }
+
 // Plan says what should change now. It is a pure function of the snapshot, the
 // state that earlier commits left, and the policy: asked again it answers the
 // same. The plan is valid until the next call.
@@ -100,9 +103,9 @@ func (b *Balancer) Plan(s *features.Snapshot) *Plan {
 func (b *Balancer) Commit(s *features.Snapshot, plan *Plan, errs []error) {
 	done := func(hold int32) bool { return errs == nil || int(hold) < len(errs) && errs[hold] == nil }
 	b.prune(s.Time)
-	for i, h := range plan.Holds {
-		if plan.From[i] >= 0 && done(int32(i)) && b.cfg.CoolDown > 0 {
-			b.state.cool[s.Threads[h.Thread].ID] = s.Time + int64(b.cfg.CoolDown)
+	for i := range plan.Candidates {
+		if c := &plan.Candidates[i]; c.Hold >= 0 && done(c.Hold) && b.cfg.CoolDown > 0 {
+			b.state.cool[s.Threads[c.Thread].ID] = s.Time + int64(b.cfg.CoolDown)
 		}
 	}
 	e := &plan.effect

@@ -13,11 +13,11 @@ import (
 	"mllb/topology"
 )
 
-// Quieter is a Host that can tell, for much less than a snapshot costs, that
-// no CPU's number of runnable threads changed since Snapshot filled s, nor which
-// CPUs are online. When in doubt it says false.
-type Quieter interface {
-	Quiet(s *features.Snapshot) (bool, error)
+// ChangeDetector is a Host that can tell, for much less than a snapshot costs,
+// that no CPU's number of runnable threads changed since Snapshot filled s, nor
+// which CPUs are online. When in doubt it says false.
+type ChangeDetector interface {
+	Unchanged(s *features.Snapshot) (bool, error)
 }
 
 // Scope says which threads are ours to move.
@@ -44,17 +44,22 @@ type Observer interface {
 type Tick struct {
 	Start    time.Time
 	Took     time.Duration
-	Missed   uint64 // ticks that were dropped before this one, because it came late
+	Dropped  uint64 // ticks that were dropped before this one, because it came late
 	Early    bool   // it was not due: a CPU had nothing to run while threads waited for another
+	Held     int    // threads that are held after it
 	Topology *topology.Topology
 
-	// Quiet: the host is as the last full tick left it, at rest, and nothing
+	// Skipped: the host is as the last full tick left it, at rest, and nothing
 	// was read or done; Snapshot and Plan are nil.
-	Quiet bool
+	Skipped bool
 
-	// Spared: a full tick would have taken more than MaxCPU; nothing was read or
-	// done, as with Quiet.
-	Spared bool
+	// Throttled: a full tick would have taken more than MaxCPU; nothing was read or
+	// done, as with Skipped.
+	Throttled bool
+
+	// Standby names the scheduler beside which the daemon changes nothing; "" if
+	// there is none.
+	Standby string
 
 	// Err says why the tick failed; Snapshot and Plan are then nil.
 	Err      error
@@ -67,15 +72,21 @@ type Tick struct {
 	ReleaseErrors []error
 }
 
+// Moved reports whether the move of a candidate of the plan took effect.
+func (t *Tick) Moved(c *Candidate) bool {
+	return c.Hold >= 0 && t.Errors != nil && t.Errors[c.Hold] == nil
+}
+
 // ErrFailing is wrapped by the error with which Run gives up after too many
 // failed ticks in a row.
 var ErrFailing = errors.New("too many ticks failed in a row")
 
 // Daemon runs the balance loop:
 //
-//	[affords -> Quiet ->] Snapshot -> Sync -> Mark -> Plan -> Apply, Release -> Commit -> Observer
+//	[affords -> Unchanged ->] Snapshot -> Sync -> Mark -> Plan -> Apply, Release -> Commit -> Observer
 //
-// It changes the host only through its enforcer, has none in observe, and
+// features.Snapshot says which of these write to the snapshot, and what. The
+// daemon changes the host only through its enforcer, has none in observe, and
 // restores nothing itself: whoever opened the enforcer closes it, however Run
 // ends.
 type Daemon struct {
@@ -89,32 +100,36 @@ type Daemon struct {
 	Interval    time.Duration
 	Lease       time.Duration // what Apply is told: 0 in own
 	MaxFailures int           // failed ticks in a row after which Run gives up
-	MaxQuiet    time.Duration // for how long ticks may be skipped at rest, if Host is a Quieter; 0: never
+	MaxSkip     time.Duration // for how long ticks may be skipped at rest, if Host is a ChangeDetector; 0: never
 	ForksTraced bool          // the enforcer hears of forks by itself, not only in Sync
 	// MaxCPU is the share of one CPU that the daemon may take in the long run, by
 	// CPUTime: beyond it, ticks are left out, though never for more than 10 s. 0: all of it.
 	MaxCPU  float64
 	CPUTime func() time.Duration
+	// Other, if any, names another scheduler that places threads itself, "" while
+	// there is none. Beside one the daemon gives back what it holds, and observes.
+	Other func() (string, error)
 	// Starved, if any, tells that a CPU went idle while threads wait for another, and
 	// Watch whether the daemon wants to hear of the next time. The kernel cannot pull
 	// what is held: an idle CPU should not have to wait for a tick.
 	Starved  <-chan struct{}
 	Watch    func(bool)
 	Topology *topology.Topology
-	// ReadTopology reads the topology again when CPUs went or came.
+	// ReadTopology reads the topology again when CPUs went or came, and when
+	// Changed, if any, says that others are left out than Topology has it.
 	ReadTopology func() (*topology.Topology, error)
+	Changed      func(*topology.Topology) bool
 	Log          *slog.Logger
 
-	snapshot features.Snapshot
-	tick     Tick
-	left     []int32
-	failures int
-	rested   bool      // the last full tick left nothing to do or to wait for
-	full     time.Time // its start
-	thrift   thrift
-
-	holding bool // the last full tick left threads held
-	inVain  bool // the last full tick was early, and changed nothing
+	snapshot  features.Snapshot
+	tick      Tick
+	left      []int32
+	failures  int
+	rested    bool      // the last full tick left nothing to do or to wait for
+	full      time.Time // its start
+	cpuBudget cpuBudget
+	inVain    bool // the last full tick was early, and changed nothing
+	other     string
 }
 
 // Run ticks until ctx ends, which is no error, or until MaxFailures ticks
@@ -128,9 +143,9 @@ func (d *Daemon) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		var err error
 		if now := time.Now(); due {
-			missed := uint64(max(0, (now.Sub(last)+d.Interval/2)/d.Interval-1))
+			dropped := uint64(max(0, (now.Sub(last)+d.Interval/2)/d.Interval-1))
 			last = now
-			err = d.Tick(ctx, now, missed)
+			err = d.Tick(ctx, now, dropped)
 		} else {
 			err = d.Early(ctx, now)
 		}
@@ -150,10 +165,14 @@ func (d *Daemon) Run(ctx context.Context) error {
 
 // Tick runs one tick and tells the observer. It returns an error only if the
 // daemon is to end.
-func (d *Daemon) Tick(ctx context.Context, now time.Time, missed uint64) error {
-	t := Tick{Start: now, Missed: missed}
-	if t.Spared = !d.affords(now); !t.Spared {
-		t.Quiet = d.quiet(now)
+func (d *Daemon) Tick(ctx context.Context, now time.Time, dropped uint64) error {
+	t := Tick{Start: now, Dropped: dropped}
+	afford := d.affords(now)
+	if t.Standby = d.standby(); t.Standby != "" && d.held() > 0 {
+		return d.do(ctx, t) // at any cost
+	}
+	if t.Throttled = !afford; !t.Throttled {
+		t.Skipped = d.skippable(now)
 	}
 	return d.do(ctx, t)
 }
@@ -164,7 +183,29 @@ func (d *Daemon) Early(ctx context.Context, now time.Time) error {
 	if !d.affords(now) {
 		return nil // the next tick asks to be told again
 	}
-	return d.do(ctx, Tick{Start: now, Early: true})
+	return d.do(ctx, Tick{Start: now, Early: true, Standby: d.standby()})
+}
+
+// standby asks for another scheduler, and says when one came or went.
+func (d *Daemon) standby() string {
+	if d.Other == nil || d.Enforcer == nil {
+		return ""
+	}
+	other, err := d.Other()
+	switch {
+	case err != nil:
+		d.Log.Debug("whether there is another scheduler is not known", "err", err)
+		return d.other
+	case other == d.other:
+	case other != "":
+		d.Log.Warn("another scheduler places threads: masks are given back, and nothing is changed beside it", "scheduler", other)
+		d.rested = false
+	default:
+		d.Log.Info("the other scheduler is gone: balancing again", "scheduler", d.other)
+		d.rested = false
+	}
+	d.other = other
+	return other
 }
 
 // do makes a tick of which is known when it began, and whether it is left out.
@@ -173,16 +214,17 @@ func (d *Daemon) do(ctx context.Context, t Tick) error {
 	d.tick = t
 	d.tick.Topology = d.Topology
 	var err error
-	if !t.Spared && !t.Quiet {
+	if !t.Throttled && !t.Skipped {
 		d.rested, d.inVain, d.full = false, false, now
 		if err = d.once(ctx); err != nil {
 			d.tick.Err, d.tick.Snapshot, d.tick.Plan = err, nil, nil
 		}
 		d.paid()
 	}
+	d.tick.Held = d.held()
 	d.tick.Took = time.Since(now)
 	if d.Watch != nil {
-		d.Watch(d.holding && !d.inVain && d.failures == 0 && err == nil)
+		d.Watch(d.tick.Held > 0 && !d.inVain && d.failures == 0 && err == nil)
 	}
 	d.Observer.Tick(&d.tick)
 	if err == nil {
@@ -224,16 +266,17 @@ func (d *Daemon) once(ctx context.Context) error {
 		return nil // told to end while it planned: change no more
 	}
 	if d.Enforcer != nil {
-		d.tick.Errors = d.Enforcer.Apply(s, plan.Holds, d.Lease)
-		d.tick.ReleaseErrors = d.Enforcer.Release(s, plan.Releases)
+		if d.tick.Standby == "" {
+			d.tick.Errors = d.Enforcer.Apply(s, plan.Holds, d.Lease)
+			d.tick.ReleaseErrors = d.Enforcer.Release(s, plan.Releases)
+		}
 		d.letGo(s)
 	}
 	// In observe there are no errors, and the planner goes on as if its plan
 	// had been carried out: it does not predict one move over and over.
 	d.Planner.Commit(s, plan, d.tick.Errors)
-	d.holding = d.Enforcer != nil && (held(s) || len(plan.Holds) > 0)
 	d.inVain = d.tick.Early && len(plan.Holds)+len(plan.Releases) == 0
-	d.rested = d.atRest(s, plan)
+	d.rested = d.atRest(plan)
 	return nil
 }
 
@@ -252,10 +295,11 @@ func discount(s *features.Snapshot, t *features.Thread) {
 
 // letGo releases what is held but left the scope, such as a thread that went to
 // another cgroup or became a real-time one: no plan will ever name it again.
+// Beside another scheduler it releases everything.
 func (d *Daemon) letGo(s *features.Snapshot) {
 	d.left = d.left[:0]
 	for i := range s.Threads {
-		if t := &s.Threads[i]; t.Hold >= 0 && !t.Managed {
+		if t := &s.Threads[i]; t.Hold >= 0 && (!t.Managed || d.tick.Standby != "") {
 			d.left = append(d.left, int32(i))
 		}
 	}
@@ -264,23 +308,28 @@ func (d *Daemon) letGo(s *features.Snapshot) {
 	}
 	for i, err := range d.Enforcer.Release(s, d.left) {
 		if err != nil {
-			d.Log.Warn("thread that left the scope is still held", "tid", s.Threads[d.left[i]].TID, "err", err)
+			d.Log.Warn("thread that is to be let go is still held", "tid", s.Threads[d.left[i]].TID, "err", err)
 		}
 	}
 }
 
-// follow reads the topology again when the CPUs that are online are no longer
-// those it knows. A tick that cannot is given up: a plan must not name a CPU
-// that is gone.
+// follow reads the topology again when the CPUs that are online, or left out, are
+// no longer those it knows. A tick that cannot is given up: a plan must not
+// name a CPU that is gone.
 func (d *Daemon) follow(s *features.Snapshot) error {
-	if d.ReadTopology == nil || sameOnline(s.Runqueues, d.Topology.Online) {
+	was := d.Topology
+	if d.ReadTopology == nil || sameOnline(s.Runqueues, was.Online) && (d.Changed == nil || !d.Changed(was)) {
 		return nil
 	}
 	t, err := d.ReadTopology()
 	if err != nil {
 		return fmt.Errorf("read topology after hotplug: %w", err)
 	}
-	d.Log.Info("cpus changed", "online", t.Online.String(), "before", d.Topology.Online.String())
+	if t.Online.Equal(was.Online) && topology.SameLeftOut(t.LeftOut, was.LeftOut) {
+		return nil // a container's own list, which stays as it is
+	}
+	d.Log.Info("cpus changed", "online", t.Online.String(), "before", was.Online.String(),
+		"left_out", topology.DescribeLeftOut(t.LeftOut), "left_out_before", topology.DescribeLeftOut(was.LeftOut))
 	d.Topology, d.tick.Topology = t, t
 	d.Planner.SetTopology(t)
 	return nil

@@ -4,6 +4,8 @@ package scheduler_test
 
 import (
 	"log/slog"
+	"maps"
+	"slices"
 	"testing"
 	"time"
 
@@ -26,19 +28,29 @@ type watcher struct {
 	gap   int
 }
 
+// imbalance is the difference between the longest and the shortest queue.
+func imbalance(s *features.Snapshot, cpus topology.CPUSet) int {
+	length := make(map[int]int)
+	for cpu := range cpus.All() {
+		length[cpu] = 0
+	}
+	for i := range s.Threads {
+		if t := &s.Threads[i]; t.Queued() && cpus.Has(int(t.CPU)) {
+			length[int(t.CPU)]++
+		}
+	}
+	all := slices.Sorted(maps.Values(length))
+	return all[len(all)-1] - all[0]
+}
+
 func (w *watcher) Tick(t *scheduler.Tick) {
 	if t.Err != nil {
 		w.t.Errorf("tick: %v", t.Err)
 		return
 	}
-	w.held, w.gap = 0, scheduler.MaxImbalance(t.Snapshot, t.Topology.Online)
-	for i := range t.Snapshot.Threads {
-		if t.Snapshot.Threads[i].Hold >= 0 {
-			w.held++
-		}
-	}
-	for i, err := range t.Errors {
-		if err == nil && t.Plan.From[i] >= 0 {
+	w.held, w.gap = t.Held, imbalance(t.Snapshot, t.Topology.Online)
+	for i := range t.Plan.Candidates {
+		if t.Moved(&t.Plan.Candidates[i]) {
 			w.moves++
 		}
 	}

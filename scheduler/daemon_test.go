@@ -85,12 +85,20 @@ func (f *script) Plan(s *features.Snapshot) *Plan {
 func (f *script) Apply(_ *features.Snapshot, holds []features.Hold, lease time.Duration) []error {
 	f.did("apply")
 	f.lease = lease
+	for i, err := range f.holdErrs {
+		if err == nil && !slices.Contains(f.held, holds[i].Thread) {
+			f.held = append(f.held, holds[i].Thread)
+		}
+	}
 	return f.holdErrs
 }
+
+func (f *script) Held() int { return len(f.held) }
 
 func (f *script) Release(_ *features.Snapshot, threads []int32) []error {
 	f.did("release")
 	f.released = append(f.released, threads...)
+	f.held = slices.DeleteFunc(f.held, func(i int32) bool { return slices.Contains(threads, i) })
 	return make([]error, len(threads))
 }
 
@@ -137,7 +145,7 @@ func daemon(t *testing.T, f *script, mode Mode) *Daemon {
 
 func TestDaemonTick(t *testing.T) {
 	gone := errors.New("gone")
-	holds := Plan{Holds: []features.Hold{{Thread: 0, CPU: 1}, {Thread: 1, CPU: 0}}, From: []int32{-1, -1}, Releases: []int32{2}}
+	holds := Plan{Holds: []features.Hold{{Thread: 0, CPU: 1}, {Thread: 1, CPU: 0}}, Releases: []int32{2}}
 	changed := []string{"snapshot", "sync", "mark", "plan", "apply", "release", "commit", "observe"}
 	for _, tt := range []struct {
 		name    string
@@ -173,7 +181,7 @@ func TestDaemonTick(t *testing.T) {
 				t.Errorf("lease %v, want %v", f.lease, tt.lease)
 			}
 			got := f.ticks[0]
-			if got.Missed != 7 || got.Err != nil || got.Plan != &f.plan || got.Snapshot == nil {
+			if got.Dropped != 7 || got.Err != nil || got.Plan != &f.plan || got.Snapshot == nil {
 				t.Errorf("observer saw %+v", got)
 			}
 			if !slices.Equal(got.Errors, tt.errs) || !slices.Equal(f.commit, tt.errs) {
@@ -291,6 +299,57 @@ func TestDaemonHotplug(t *testing.T) {
 	}
 	fail = nil
 	tick(3, 4, false)
+	d.ReadTopology = func() (*topology.Topology, error) { reads++; return mustParse(t, "1x3x1"), nil }
+	f.topology, f.cpus = nil, 4
+	if err := d.Tick(t.Context(), time.Now(), 0); err != nil || reads != 5 || f.topology != nil {
+		t.Errorf("a list that stays as it is: %v, %d reads, planner has %v", err, reads, f.topology)
+	}
+}
+
+// TestDaemonLeftOut: a partition is made, goes, and is made in vain.
+func TestDaemonLeftOut(t *testing.T) {
+	f := &script{cpus: 2}
+	d := daemon(t, f, Own)
+	out := func(cpus ...int) []topology.LeftOut {
+		if len(cpus) == 0 {
+			return nil
+		}
+		return []topology.LeftOut{{CPUs: topology.NewCPUSet(cpus...), Why: "isolated"}}
+	}
+	var now []topology.LeftOut
+	reads, changed := 0, false
+	d.Changed = func(was *topology.Topology) bool { return changed }
+	d.ReadTopology = func() (*topology.Topology, error) {
+		reads++
+		topo := mustParse(t, "1x2x1")
+		topo.LeftOut = now
+		return topo, nil
+	}
+	for i, tt := range []struct {
+		changed bool
+		now     []topology.LeftOut
+		reads   int
+		planned []topology.LeftOut // what the planner was told; nil: nothing
+	}{
+		{false, nil, 0, nil},
+		{true, out(1), 1, out(1)},
+		{false, out(1), 1, nil},
+		{true, out(1), 2, nil},
+		{true, out(0, 1), 3, out(0, 1)},
+		{true, out(), 4, out()},
+	} {
+		f.topology, now, changed = nil, tt.now, tt.changed
+		if err := d.Tick(t.Context(), time.Now(), 0); err != nil {
+			t.Fatal(err)
+		}
+		told := reads == tt.reads && (f.topology != nil) == (tt.planned != nil || i == 5)
+		if told && f.topology != nil {
+			told = topology.SameLeftOut(f.topology.LeftOut, tt.planned)
+		}
+		if got := f.ticks[len(f.ticks)-1].Topology; !told || !topology.SameLeftOut(got.LeftOut, tt.now) {
+			t.Errorf("tick %d: %d reads, want %d; planner has %v, observer %v", i, reads, tt.reads, f.topology, got.LeftOut)
+		}
+	}
 }
 
 func TestDaemonEndsMidTick(t *testing.T) {
@@ -327,12 +386,12 @@ func TestDaemonDropsTicks(t *testing.T) {
 	if err := d.Run(ctx); err != nil {
 		t.Fatal(err)
 	}
-	missed := uint64(0)
+	dropped := uint64(0)
 	for _, tick := range f.ticks {
-		missed += tick.Missed
+		dropped += tick.Dropped
 	}
-	if len(f.ticks) != 4 || missed == 0 {
-		t.Errorf("%d ticks and %d missed, want 4 and some", len(f.ticks), missed)
+	if len(f.ticks) != 4 || dropped == 0 {
+		t.Errorf("%d ticks and %d dropped, want 4 and some", len(f.ticks), dropped)
 	}
 }
 

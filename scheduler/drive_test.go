@@ -22,12 +22,13 @@ const tick = 100 * time.Millisecond
 
 // rig is a simulated host with a balancer in charge of it.
 type rig struct {
-	host *sim.Host
-	b    *scheduler.Balancer
-	cfg  scheduler.Config
-	s    features.Snapshot
-	plan *scheduler.Plan
-	errs []error
+	host  *sim.Host
+	b     *scheduler.Balancer
+	cfg   scheduler.Config
+	lease time.Duration // of what is held; 0: until released
+	s     features.Snapshot
+	plan  *scheduler.Plan
+	errs  []error
 }
 
 func machine(t testing.TB, desc string) *topology.Topology {
@@ -53,11 +54,7 @@ func (r *rig) look() *scheduler.Plan {
 
 // act carries the plan out, then lets dt pass.
 func (r *rig) act(dt time.Duration) {
-	lease := r.cfg.Lease
-	if r.cfg.Mode == scheduler.Own {
-		lease = 0
-	}
-	r.errs = r.host.Apply(&r.s, r.plan.Holds, lease)
+	r.errs = r.host.Apply(&r.s, r.plan.Holds, r.lease)
 	r.host.Release(&r.s, r.plan.Releases)
 	r.b.Commit(&r.s, r.plan, r.errs)
 	r.host.Step(dt)
@@ -70,8 +67,8 @@ func (r *rig) tick(dt time.Duration) {
 
 // moves counts the holds of the plan that change a thread's CPU.
 func (r *rig) moves() (n int) {
-	for _, from := range r.plan.From {
-		if from >= 0 {
+	for i := range r.plan.Candidates {
+		if r.plan.Candidates[i].Hold >= 0 {
 			n++
 		}
 	}

@@ -16,7 +16,7 @@ import (
 // to hear of the next CPU that starves.
 func TestDaemonWatches(t *testing.T) {
 	move := func(f *script) {
-		f.plan.Holds, f.plan.From, f.holdErrs = []features.Hold{{}}, []int32{-1}, []error{nil}
+		f.plan.Holds, f.holdErrs = []features.Hold{{}}, []error{nil}
 	}
 	for _, tt := range []struct {
 		name   string
@@ -31,7 +31,10 @@ func TestDaemonWatches(t *testing.T) {
 		{"nothing is held", Own, func(*script) {}, false, false},
 		{"observe", Observe, move, false, false},
 		{"an early tick moved something", Own, move, true, true},
-		{"an early tick let something go", Own, func(f *script) { f.held, f.plan.Releases = []int32{0}, []int32{0} }, true, true},
+		{"refused", Own, func(f *script) { move(f); f.holdErrs[0] = errors.New("no") }, false, false},
+		{"an early tick let something go", Own, func(f *script) { f.held, f.plan.Releases = []int32{0, 1}, []int32{0} }, true, true},
+		{"let go of all", Own, func(f *script) { f.held, f.plan.Releases = []int32{0}, []int32{0} }, false, false},
+		{"what is held left the scope", Own, func(f *script) { f.held = []int32{2} }, false, false},
 		{"an early tick was in vain", Own, func(f *script) { f.held = []int32{0} }, true, false},
 		{"the tick failed", Own, func(f *script) { f.fail = map[string]error{"snapshot": errors.New("blind")} }, false, false},
 	} {
@@ -85,17 +88,17 @@ func TestDaemonStarved(t *testing.T) {
 	if err := d.Run(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if len(f.ticks) != 3 || f.ticks[0].Early || !f.ticks[1].Early || !f.ticks[2].Early || f.ticks[1].Missed != 0 {
+	if len(f.ticks) != 3 || f.ticks[0].Early || !f.ticks[1].Early || !f.ticks[2].Early || f.ticks[1].Dropped != 0 {
 		t.Errorf("ticks %+v", f.ticks)
 	}
 }
 
-// TestDaemonStarvedIsThrifty: what starves waits, too, where a tick is too dear.
-func TestDaemonStarvedIsThrifty(t *testing.T) {
+// TestDaemonStarvedIsThrottled: what starves waits, too, where a tick is too dear.
+func TestDaemonStarvedIsThrottled(t *testing.T) {
 	p := newPurse(t, 0.01)
 	p.next = 5 * time.Millisecond
 	if !p.tick(t, 0) {
-		t.Fatal("the first tick is spared")
+		t.Fatal("the first tick is throttled")
 	}
 	for _, tt := range []struct {
 		after time.Duration

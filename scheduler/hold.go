@@ -2,7 +2,11 @@
 
 package scheduler
 
-import "mllb/features"
+import (
+	"time"
+
+	"mllb/features"
+)
 
 // A thread is busy, and is held in `own`, once it wants a CPU half of the
 // time, and stays so until it wants it less than a quarter (of 1024,
@@ -12,6 +16,18 @@ const (
 	busyAbove = 512
 	idleBelow = 256
 )
+
+// DefaultNewborn is short, and yet programs size themselves by their mask when they start.
+const DefaultNewborn = time.Second
+
+// newborn reports whether a thread is too young to be held. Its age is in clock ticks.
+func (p *pass) newborn(t *features.Thread) bool {
+	least := p.cfg.Newborn
+	if least == 0 {
+		least = DefaultNewborn
+	}
+	return p.s.Now > 0 && p.s.Now < t.Start+uint64(least/(10*time.Millisecond))
+}
 
 // manage says whether the pass may move a thread: Moved if so. In `own` it also
 // notes what to hold where it is and what to let go.
@@ -26,7 +42,7 @@ func (p *pass) manage(t *features.Thread, i int32) Reason {
 		return Moved
 	case t.Hold >= 0:
 		return p.keep(t, i)
-	case p.cfg.Hold == HoldBusy && !(t.Queued() && t.Runnable >= busyAbove):
+	case p.cfg.Hold == HoldBusy && (!(t.Queued() && t.Runnable >= busyAbove) || p.newborn(t)):
 		p.plan.effect.warming = p.plan.effect.warming || t.Queued()
 		return NotBusy
 	}
@@ -52,10 +68,10 @@ func (p *pass) usable(t *features.Thread, cpu int32) bool {
 	return p.up(cpu) && p.s.Masks[t.Owner].Has(int(cpu))
 }
 
-// up reports whether a CPU is online, by the topology and by the snapshot,
-// which may be newer.
+// up reports whether a CPU is balanced, by the topology, and online by the
+// snapshot, which may be newer.
 func (p *pass) up(cpu int32) bool {
-	return cpu >= 0 && int(cpu) < len(p.layout.online) && p.layout.online[cpu] &&
+	return cpu >= 0 && int(cpu) < len(p.layout.balanced) && p.layout.balanced[cpu] &&
 		int(cpu) < len(p.s.Runqueues) && p.s.Runqueues[cpu].Online
 }
 
@@ -75,7 +91,6 @@ func (p *pass) holdInPlace() {
 		switch {
 		case cpu >= 0:
 			p.plan.Holds = append(p.plan.Holds, features.Hold{Thread: i, CPU: cpu})
-			p.plan.From = append(p.plan.From, -1)
 		case t.Hold >= 0:
 			p.plan.Releases = append(p.plan.Releases, i)
 		}

@@ -38,9 +38,11 @@ func planFor(t *testing.T, cfg scheduler.Config, change func(s *features.Snapsho
 	b := scheduler.NewBalancer(machine(t, "1x4x1"), cfg, scheduler.Always{})
 	p := b.Plan(s)
 	got := held{Holds: map[int32]int32{}}
-	for i, h := range p.Holds {
+	for _, h := range p.Holds {
 		got.Holds[s.Threads[h.Thread].TID] = h.CPU
-		if p.From[i] >= 0 {
+	}
+	for i := range p.Candidates {
+		if p.Candidates[i].Hold >= 0 {
 			got.Moves++
 		}
 	}
@@ -64,6 +66,11 @@ func TestHolds(t *testing.T) {
 		{"held already", busy, func(_ *features.Snapshot, th *features.Thread) { th.Hold = 0 }, in(map[int32]int32{11: 1, 12: 2})},
 		{"not managed", busy, func(_ *features.Snapshot, th *features.Thread) { th.Managed = false }, in(map[int32]int32{11: 1, 12: 2})},
 		{"not busy enough", busy, func(_ *features.Snapshot, th *features.Thread) { th.Runnable = 511 }, in(map[int32]int32{11: 1, 12: 2})},
+		{"newborn", busy, func(s *features.Snapshot, th *features.Thread) { s.Now, th.Start = 1000, 901 }, in(map[int32]int32{11: 1, 12: 2})},
+		{"newborn no more", busy, func(s *features.Snapshot, th *features.Thread) { s.Now, th.Start = 1000, 900 }, in(map[int32]int32{10: 0, 11: 1, 12: 2})},
+		{"as old as it takes otherwise", scheduler.Config{Mode: scheduler.Own, Newborn: 3 * time.Second},
+			func(s *features.Snapshot, th *features.Thread) { s.Now, th.Start = 1000, 701 }, in(map[int32]int32{11: 1, 12: 2})},
+		{"newborn, hold all", every, func(s *features.Snapshot, th *features.Thread) { s.Now, th.Start = 1000, 1000 }, in(map[int32]int32{10: 0, 11: 1, 12: 2})},
 		{"not busy enough, hold all", every, func(_ *features.Snapshot, th *features.Thread) { th.Runnable = 511 }, in(map[int32]int32{10: 0, 11: 1, 12: 2})},
 		{"asleep", busy, func(_ *features.Snapshot, th *features.Thread) { th.State, th.Running = 'S', false }, in(map[int32]int32{11: 1, 12: 2})},
 		{"asleep, hold all", every, func(_ *features.Snapshot, th *features.Thread) { th.State, th.Running = 'S', false }, in(map[int32]int32{10: 0, 11: 1, 12: 2})},
@@ -130,7 +137,7 @@ func TestCommit(t *testing.T) {
 		all := s.Mask(topology.NewCPUSet(0, 1))
 		thread := func(cpu int32, running, pinned bool) {
 			s.Threads = append(s.Threads, features.Thread{
-				ID: features.ID{TID: int32(len(s.Threads) + 1)}, State: 'R', CPU: cpu, Running: running, Pinned: pinned,
+				ID: features.ID{TID: int32(len(s.Threads) + 1)}, State: 'R', CPU: cpu, Running: running, MigrationDisabled: pinned,
 				Runnable: 1024, Managed: true, Faults: -1, Hold: cpu, Owner: all, PreferredNode: features.NoNode,
 			})
 		}

@@ -9,10 +9,10 @@ import (
 
 // layout is a topology as the balance pass walks it.
 type layout struct {
-	topo    *topology.Topology
-	online  []bool
-	core    []int32 // by CPU, -1 offline
-	domains []domain
+	topo     *topology.Topology
+	balanced []bool  // by CPU: online, and not left out
+	core     []int32 // by CPU, -1 offline
+	domains  []domain
 }
 
 type domain struct {
@@ -53,9 +53,10 @@ var levels = [topology.NumLevels]struct {
 }
 
 func newLayout(t *topology.Topology) *layout {
-	l := &layout{topo: t, online: make([]bool, len(t.CPUs)), core: make([]int32, len(t.CPUs))}
+	l := &layout{topo: t, balanced: make([]bool, len(t.CPUs)), core: make([]int32, len(t.CPUs))}
+	out := topology.AllLeftOut(t.LeftOut)
 	for i := range t.CPUs {
-		l.online[i], l.core[i] = t.CPUs[i].Online, int32(t.CPUs[i].Core)
+		l.balanced[i], l.core[i] = t.CPUs[i].Online && !out.Has(i), int32(t.CPUs[i].Core)
 	}
 	for i := range t.Domains {
 		l.domains = append(l.domains, newDomain(t, &t.Domains[i], i))

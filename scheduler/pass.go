@@ -34,13 +34,13 @@ type pass struct {
 // begin buckets the snapshot's threads and empties the plan.
 func (p *pass) begin(b *Balancer, s *features.Snapshot) {
 	p.cfg, p.policy, p.layout, p.state, p.s, p.plan = &b.cfg, b.policy, b.layout, &b.state, s, &b.plan
-	q, ok := b.policy.(quieter)
-	p.active = !ok || !q.NoActive()
+	passive, ok := b.policy.(activeForbidder)
+	p.active = !ok || !passive.NoActive()
 	p.left = b.budget
 	if p.older == nil {
 		p.older = p.compare
 	}
-	p.plan.Candidates, p.plan.Holds, p.plan.From = p.plan.Candidates[:0], p.plan.Holds[:0], p.plan.From[:0]
+	p.plan.Candidates, p.plan.Holds = p.plan.Candidates[:0], p.plan.Holds[:0]
 	if p.collect(momentary) == 0 {
 		p.collect(0) // a reader without runnable_avg: everything counts
 	}

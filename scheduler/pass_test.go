@@ -62,14 +62,16 @@ func (x *bed) end() {
 // tick plans, carries the moves out, and returns the candidates.
 func (x *bed) tick() (looked []scheduler.Candidate) {
 	p := x.b.Plan(&x.s)
-	for i, h := range p.Holds {
-		t := &x.s.Threads[h.Thread]
-		if p.From[i] >= 0 {
-			x.s.Runqueues[t.CPU].NrRunning--
-			x.s.Runqueues[h.CPU].NrRunning++
-			x.s.Runqueues[t.CPU].NrQueued--
-			x.s.Runqueues[h.CPU].NrQueued++
+	for i := range p.Candidates {
+		if c := &p.Candidates[i]; c.Hold >= 0 {
+			x.s.Runqueues[c.From].NrRunning--
+			x.s.Runqueues[c.To].NrRunning++
+			x.s.Runqueues[c.From].NrQueued--
+			x.s.Runqueues[c.To].NrQueued++
 		}
+	}
+	for _, h := range p.Holds {
+		t := &x.s.Threads[h.Thread]
 		t.CPU, t.Hold = h.CPU, h.CPU
 	}
 	x.b.Commit(&x.s, p, nil)
@@ -313,17 +315,4 @@ func TestCoolDownsAreForgotten(t *testing.T) {
 	x.s.Time += int64(2 * time.Second)
 	x.tick()
 	want(t, "cool-downs", 0, x.b.Cooling())
-}
-
-func TestNodes(t *testing.T) {
-	x := newBed(t, "2x2x1", scheduler.Always{}, scheduler.Config{})
-	x.put(0, 3)
-	x.put(1, 1)[0].Nice = 19
-	x.put(2, 1)[0].State = 'S'
-	want(t, "nodes", []scheduler.NodeStat{
-		{ID: 0, CPUs: 2, Queued: 4, Load: 3*1024 + 15, MinLen: 1, MaxLen: 3}, {ID: 1, CPUs: 2},
-	}, scheduler.Nodes(&x.s, x.topo, nil))
-	want(t, "imbalance", 3, scheduler.MaxImbalance(&x.s, x.topo.Online))
-	want(t, "imbalance", 2, scheduler.MaxImbalance(&x.s, topology.NewCPUSet(0, 1)))
-	want(t, "imbalance of none", 0, scheduler.MaxImbalance(&x.s, nil))
 }

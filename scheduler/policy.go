@@ -27,6 +27,6 @@ func (Never) Decide(*features.Decision) Verdict { return Verdict{} }
 // rule is asked about it; a control that keeps threads where they are must be.
 func (Never) NoActive() bool { return true }
 
-// quieter is a policy that may forbid active balance, the one kind of move
+// activeForbidder is a policy that may forbid active balance, the one kind of move
 // that no policy is asked about.
-type quieter interface{ NoActive() bool }
+type activeForbidder interface{ NoActive() bool }

@@ -40,9 +40,9 @@ func (*MLP) Name() string { return "mlp" }
 func (p *MLP) Decide(d *features.Decision) Verdict {
 	var v features.Vector
 	p.set.Fill(&v, d)
-	if !p.bounds.Contain(&v) {
+	if !p.bounds.InRange(&v) {
 		verdict := CFS{}.Decide(d)
-		verdict.Outside = true
+		verdict.OutOfDistribution = true
 		return verdict
 	}
 	logit := p.net.Logit(&v)
@@ -82,7 +82,7 @@ var policies = []struct {
 	{"never", func(*mlp.Model) (Policy, error) { return Never{}, nil }},
 }
 
-// PolicyNames returns the names that NewPolicy knows.
+// PolicyNames returns the names that NewPolicy knows, the default first.
 func PolicyNames() []string {
 	names := make([]string, len(policies))
 	for i := range policies {

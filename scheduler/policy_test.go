@@ -54,7 +54,7 @@ func TestNewPolicy(t *testing.T) {
 }
 
 // Out of the ranges of its training the network is not asked.
-func TestMLPOutside(t *testing.T) {
+func TestMLPOutOfDistribution(t *testing.T) {
 	m := model(t, "locality17", "prefer_dst") // says stay to what follows
 	m.Ranges = make([]mlp.Range, len(m.Set.Features))
 	for k := range m.Ranges {
@@ -65,18 +65,18 @@ func TestMLPOutside(t *testing.T) {
 		t.Fatal(err)
 	}
 	in := local(func(d *features.Decision) { d.Delta, d.SrcLen = 1000, 5 }) // cold
-	if v := p.Decide(&in); v.Migrate || v.Outside {
+	if v := p.Decide(&in); v.Migrate || v.OutOfDistribution {
 		t.Errorf("within: %+v, want the network's stay", v)
 	}
 	far := in
 	far.SrcLen = 6
-	if v := p.Decide(&far); v != (scheduler.Verdict{Migrate: true, Outside: true}) {
-		t.Errorf("outside: %+v, want the rule's migrate, and no logit", v)
+	if v := p.Decide(&far); v != (scheduler.Verdict{Migrate: true, OutOfDistribution: true}) {
+		t.Errorf("out of distribution: %+v, want the rule's migrate, and no logit", v)
 	}
 	hot := far
 	hot.Delta = 1
-	if v := p.Decide(&hot); v != (scheduler.Verdict{Outside: true}) {
-		t.Errorf("outside: %+v, want the rule's stay, and no logit", v)
+	if v := p.Decide(&hot); v != (scheduler.Verdict{OutOfDistribution: true}) {
+		t.Errorf("out of distribution: %+v, want the rule's stay, and no logit", v)
 	}
 }
 

@@ -34,7 +34,6 @@ func drawConfig(t *rapid.T) scheduler.Config {
 		Hold:     scheduler.HoldPolicy(rapid.IntRange(0, 1).Draw(t, "hold")),
 		Budget:   rapid.IntRange(0, 6).Draw(t, "budget"),
 		CoolDown: time.Duration(rapid.IntRange(1, 1000).Draw(t, "cooldown")) * time.Millisecond,
-		Lease:    time.Duration(rapid.IntRange(1, 1000).Draw(t, "lease")) * time.Millisecond,
 	}
 }
 
@@ -56,7 +55,7 @@ func populate(t *rapid.T, h *sim.Host, cpus int) (ids []features.ID) {
 	for range rapid.IntRange(0, 12).Draw(t, "kinds") {
 		spec := sim.Spec{
 			Nice: int8(rng.IntN(40) - 20), CPU: rng.IntN(cpus), Policy: features.SchedOther,
-			Run: time.Duration(rng.IntN(50)) * time.Millisecond, Narrowed: rng.IntN(10) == 0, Pinned: rng.IntN(10) == 0,
+			Run: time.Duration(rng.IntN(50)) * time.Millisecond, Narrowed: rng.IntN(10) == 0, MigrationDisabled: rng.IntN(10) == 0,
 			TGID: int32(1 + rng.IntN(3)), Grouped: rng.IntN(2) == 0, Home: int32(rng.IntN(9) - 1),
 		}
 		switch rng.IntN(8) {
@@ -97,7 +96,7 @@ func (j *judge) check(t *rapid.T) {
 		}
 	}
 	once := map[int32]bool{}
-	for i, hold := range p.Holds {
+	for _, hold := range p.Holds {
 		th := &r.s.Threads[hold.Thread]
 		if once[hold.Thread] {
 			t.Fatalf("thread %d is held twice in one plan", th.TID)
@@ -106,8 +105,16 @@ func (j *judge) check(t *rapid.T) {
 		if !th.Managed || !r.s.Masks[th.Owner].Has(int(hold.CPU)) || !r.host.Topology().Online.Has(int(hold.CPU)) {
 			t.Fatalf("thread %d may not be held on cpu %d", th.TID, hold.CPU)
 		}
-		if p.From[i] >= 0 {
-			j.move(t, &p.Candidates[p.From[i]], th, hold, loads)
+	}
+	moves := int32(-1) // their holds, in order
+	for i := range p.Candidates {
+		c := &p.Candidates[i]
+		if (c.Hold >= 0) != (c.Reason == scheduler.Moved) || c.Hold >= 0 && c.Hold <= moves {
+			t.Fatalf("candidate %d: reason %v, hold %d after %d", i, c.Reason, c.Hold, moves)
+		}
+		if c.Hold >= 0 {
+			moves = c.Hold
+			j.move(t, c, &r.s.Threads[c.Thread], p.Holds[c.Hold], loads)
 		}
 	}
 	for _, i := range p.Releases {
@@ -122,7 +129,7 @@ func (j *judge) move(t *rapid.T, c *scheduler.Candidate, th *features.Thread, ho
 	if c.Thread != hold.Thread || c.To != hold.CPU || c.From != th.CPU || c.Reason != scheduler.Moved || c.Asked == c.Active {
 		t.Fatalf("hold %+v does not come from candidate %+v", hold, *c)
 	}
-	if th.Pinned || th.Running && !c.Active || c.Asked && !c.Verdict.Migrate {
+	if th.MigrationDisabled || th.Running && !c.Active || c.Asked && !c.Verdict.Migrate {
 		t.Fatalf("thread %+v moved against a hard condition or the policy", *th)
 	}
 	cool := j.r.cfg.CoolDown
@@ -169,9 +176,9 @@ func ranges(d *topology.Domain, loads []int64) (r [2]float64) {
 
 // commit remembers the moves that took effect.
 func (j *judge) commit() {
-	for i, hold := range j.r.plan.Holds {
-		if j.r.plan.From[i] >= 0 && j.r.errs[i] == nil {
-			j.last[j.r.s.Threads[hold.Thread].ID] = j.r.s.Time
+	for i := range j.r.plan.Candidates {
+		if c := &j.r.plan.Candidates[i]; c.Hold >= 0 && j.r.errs[c.Hold] == nil {
+			j.last[j.r.s.Threads[c.Thread].ID] = j.r.s.Time
 		}
 	}
 }
@@ -180,14 +187,13 @@ func (j *judge) commit() {
 type outcome struct {
 	Candidates []scheduler.Candidate
 	Holds      []features.Hold
-	From       []int32
 	Releases   []int32
 }
 
 func keep(p *scheduler.Plan) outcome {
 	return outcome{
 		append([]scheduler.Candidate(nil), p.Candidates...), append([]features.Hold(nil), p.Holds...),
-		append([]int32(nil), p.From...), append([]int32(nil), p.Releases...),
+		append([]int32(nil), p.Releases...),
 	}
 }
 
@@ -206,6 +212,9 @@ func TestInvariants(t *testing.T) {
 		}
 		cfg, policy := drawConfig(t), drawPolicy(t)
 		r := newRig(opt, cfg, policy)
+		if cfg.Mode == scheduler.Assist {
+			r.lease = time.Duration(rapid.IntRange(1, 1000).Draw(t, "lease")) * time.Millisecond
+		}
 		twin := scheduler.NewBalancer(topo, cfg, policy)
 		j := &judge{r, map[features.ID]int64{}}
 		ids := populate(t, r.host, cpus)

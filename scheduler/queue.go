@@ -53,7 +53,7 @@ func (p *pass) collect(light uint32) uint32 {
 	for i := range p.s.Threads {
 		t := &p.s.Threads[i]
 		own := p.manage(t, int32(i))
-		if !t.Queued() || uint32(t.CPU) >= uint32(len(p.queues)) || !p.layout.online[t.CPU] {
+		if !t.Queued() || uint32(t.CPU) >= uint32(len(p.queues)) || !p.layout.balanced[t.CPU] {
 			continue
 		}
 		if fair(t.Policy) {
@@ -79,7 +79,7 @@ func (q *queue) add(e *entry) {
 }
 
 func (p *pass) clear() {
-	n := len(p.layout.online)
+	n := len(p.layout.balanced)
 	p.queues = slices.Grow(p.queues[:0], n)[:n]
 	for i := range p.queues {
 		p.queues[i] = queue{lightest: noWeight}

@@ -35,13 +35,18 @@ type Enforcer interface {
 	// Release gives the threads (indices into s.Threads) their owner's mask
 	// back. One error for each, nil also where the thread has ended.
 	Release(s *features.Snapshot, threads []int32) []error
+
+	// Held returns how many threads are held now.
+	Held() int
 }
 
 // Verdict is a policy's answer to one Decision.
 type Verdict struct {
 	Migrate bool
 	Logit   int32 // Q21.11; 0 where the policy has none
-	Outside bool  // it is unlike anything that the model learned from, and policy cfs answered
+	// OutOfDistribution: it is unlike anything in the model's training data, and
+	// policy cfs answered.
+	OutOfDistribution bool
 }
 
 // Policy judges one candidate move. It must not keep d or what it points to.
@@ -50,7 +55,7 @@ type Policy interface {
 	Decide(d *features.Decision) Verdict
 }
 
-// Mode is who balances (DESIGN: modes of the daemon).
+// Mode is who balances.
 type Mode uint8
 
 // The modes of the daemon.
@@ -98,8 +103,9 @@ type Candidate struct {
 	From, To int32 // CPUs
 	Level    topology.Level
 	Reason   Reason
-	Asked    bool // the policy was asked; Decision and Verdict are set
-	Active   bool // active balance: a running thread pushed, without the policy
+	Hold     int32 // index into Plan.Holds of its move, or -1: not moved
+	Asked    bool  // the policy was asked; Decision and Verdict are set
+	Active   bool  // active balance: a running thread pushed, without the policy
 	Decision features.Decision
 	Verdict  Verdict
 }
@@ -119,7 +125,7 @@ type Config struct {
 	Hold     HoldPolicy
 	Budget   int           // moves per tick at the most; 0: half the CPUs, at least DefaultBudget
 	CoolDown time.Duration // a thread that moved is left alone for this long; 0: DefaultCoolDown
-	Lease    time.Duration // assist: how long a moved thread is held
+	Newborn  time.Duration // a thread that is busy is not held before it is so old; 0: DefaultNewborn
 }
 
 // Plan is what one tick should change, and why. It and what it points to are
@@ -127,7 +133,6 @@ type Config struct {
 type Plan struct {
 	Candidates []Candidate     // every thread looked at, in order
 	Holds      []features.Hold // to be applied, in order: moves, and in `own` threads held where they are
-	From       []int32         // From[i] is the index in Candidates that made Holds[i], or -1: held in place
 	Releases   []int32         // held threads to let go (indices into Snapshot.Threads): `own`, gone to sleep
 
 	effect effect // what Commit makes of it

@@ -2,7 +2,10 @@
 
 package topology
 
-import "sort"
+import (
+	"slices"
+	"sort"
+)
 
 // site is what a source says of one CPU, before anything is checked against
 // what it says of the others.
@@ -13,6 +16,7 @@ type site struct {
 	cache    CPUSet // CPUs of its last-level cache; empty: not known
 	node     int    // nid, or -1
 	pkg      int    // physical package id, or -1: not known
+	pkgCPUs  CPUSet // CPUs of its package; empty: not known
 }
 
 // nodeTable is the NUMA nodes by ascending id, and distance[i][j] from the
@@ -26,8 +30,8 @@ type nodeTable struct {
 // site that is online names a node of the table, and siblings and cache hold
 // the site's own CPU. Whatever else they say, the result nests: a cache that
 // spans nodes is cut to the node, and a core that spans caches to the cache.
-func build(sites []site, nodes nodeTable) *Topology {
-	t := &Topology{Distances: nodes.distance}
+func build(sites []site, nodes nodeTable, out []LeftOut) *Topology {
+	t := &Topology{Distances: nodes.distance, LeftOut: out}
 	for _, s := range sites {
 		for len(t.CPUs) <= s.cpu {
 			t.CPUs = append(t.CPUs, CPU{ID: len(t.CPUs), Core: -1, LLC: -1, Node: -1, Package: -1})
@@ -64,22 +68,38 @@ func (t *Topology) addNodes(ids []int) {
 }
 
 // llcOf names the last-level cache of a site: its node and the first CPU that
-// shares the cache there. Virtual machines often describe no caches; their
-// packages stand in, so that balancing still has a level below the node.
+// shares the cache there. Virtual machines and s390 often describe no caches;
+// their packages stand in, so that balancing still has a level below the node.
 func (t *Topology) llcOf(sites []site) func(*site) [2]int {
-	firstOfPackage := map[[2]int]int{}
-	for _, s := range sites {
-		key := [2]int{s.node, s.pkg}
-		if _, ok := firstOfPackage[key]; !ok && s.online {
-			firstOfPackage[key] = s.cpu
+	told := packagesTold(sites)
+	packageOf := func(s *site) [3]int {
+		first := -1
+		if told {
+			first = t.first(s.pkgCPUs, func(c *CPU) bool { return c.Node == s.node })
+		}
+		return [3]int{s.node, s.pkg, first}
+	}
+	firstOfPackage := map[[3]int]int{}
+	for i := range sites {
+		s := &sites[i]
+		if _, ok := firstOfPackage[packageOf(s)]; !ok && s.online {
+			firstOfPackage[packageOf(s)] = s.cpu
 		}
 	}
 	return func(s *site) [2]int {
 		if s.cache.Empty() {
-			return [2]int{s.node, firstOfPackage[[2]int{s.node, s.pkg}]}
+			return [2]int{s.node, firstOfPackage[packageOf(s)]}
 		}
 		return [2]int{s.node, t.first(s.cache, func(c *CPU) bool { return c.Node == s.node })}
 	}
+}
+
+// packagesTold reports whether the lists of the packages' CPUs say more than
+// the cores do. They must then be heeded: s390 has package ids that are unique
+// within a book or drawer only, or -1 for all. An architecture that knows no
+// packages gives -1 and the CPU itself (include/linux/topology.h, 6.12).
+func packagesTold(sites []site) bool {
+	return slices.ContainsFunc(sites, func(s site) bool { return s.online && !s.pkgCPUs.SubsetOf(s.siblings) })
 }
 
 // first returns the lowest online CPU of set that is in the same part.
@@ -132,8 +152,9 @@ func (t *Topology) addDomains() {
 	// Node ids need not ascend with CPU numbers; groups must.
 	sort.Slice(nodes, func(i, j int) bool { return nodes[i].First() < nodes[j].First() })
 	steps := [NumLevels][]CPUSet{SMT: t.Cores, LLC: t.LLCs, Node: nodes, Machine: {t.Online}}
-	below := threads
+	below := t.balanced(threads)
 	for level, spans := range steps {
+		spans = t.balanced(spans)
 		t.addLevel(Level(level), spans, below)
 		below = spans
 	}
@@ -143,6 +164,24 @@ func (t *Topology) addDomains() {
 			t.domainsOf[cpu] = append(t.domainsOf[cpu], d.ID)
 		}
 	}
+}
+
+// balanced returns what is left of sets of CPUs without those that nobody balances.
+func (t *Topology) balanced(sets []CPUSet) []CPUSet {
+	if len(t.LeftOut) == 0 {
+		return sets
+	}
+	keep := t.Online.Clone()
+	for cpu := range AllLeftOut(t.LeftOut).All() {
+		keep.Remove(cpu)
+	}
+	var left []CPUSet
+	for _, s := range sets {
+		if s = s.And(keep); !s.Empty() {
+			left = append(left, s)
+		}
+	}
+	return left
 }
 
 // addLevel adds a domain for each span that holds two or more of the groups.

@@ -99,12 +99,15 @@ func TestBuildAnySource(t *testing.T) {
 				node: rapid.SampledFrom(ids).Draw(t, "node"), pkg: rapid.IntRange(-1, 2).Draw(t, "pkg"),
 				siblings: NewCPUSet(append(set.Draw(t, "siblings"), cpu)...),
 			}
+			if rapid.Bool().Draw(t, "packaged") {
+				s.pkgCPUs = NewCPUSet(append(set.Draw(t, "package"), cpu)...)
+			}
 			if rapid.Bool().Draw(t, "cached") {
 				s.cache = NewCPUSet(append(set.Draw(t, "cache"), cpu)...)
 			}
 			sites = append(sites, s)
 		}
-		checkInvariants(t, build(sites, nodes))
+		checkInvariants(t, build(sites, nodes, nil))
 	})
 }
 

@@ -3,9 +3,11 @@
 package topology
 
 import (
+	"bytes"
 	"fmt"
 	"iter"
 	"math/bits"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -148,6 +150,17 @@ func (s CPUSet) Or(t CPUSet) CPUSet {
 // Clone returns a copy that shares no memory with s.
 func (s CPUSet) Clone() CPUSet { return append(CPUSet(nil), s...) }
 
+// Spare returns the bits of a mask's last word that are no CPU's, where cpus is
+// the greatest id of a possible CPU plus 1: the kernel copies whole words
+// (get_user_cpu_mask in kernel/sched/syscalls.c, 6.12).
+func Spare(cpus int) CPUSet {
+	var s CPUSet
+	for bit := cpus; bit&63 != 0; bit++ {
+		s.Add(bit)
+	}
+	return s
+}
+
 // String writes the set as the kernel's cpulist, such as "0-3,8".
 func (s CPUSet) String() string {
 	var b strings.Builder
@@ -176,12 +189,16 @@ func (s CPUSet) String() string {
 	return b.String()
 }
 
+// padding is what may stand around a file's text. Kernels that have 1fae562983ca
+// without its fix c86a2d9058c5 (5.15-rc) end a list with a newline and a NUL.
+const padding = " \t\r\n\x00"
+
 // ParseCPUList reads the kernel's cpulist format, such as "0-3,8" or "" for
 // none (lib/bitmap-str.c, bitmap_parselist). Strides ("0-7:2/4") are not
 // written by any file that mllb reads and are refused.
 func ParseCPUList(list string) (CPUSet, error) {
 	var s CPUSet
-	list = strings.TrimSpace(list)
+	list = strings.Trim(list, padding)
 	if list == "" {
 		return s, nil
 	}
@@ -189,16 +206,16 @@ func ParseCPUList(list string) (CPUSet, error) {
 		lo, hi, isRange := strings.Cut(part, "-")
 		first, err := parseCPU(lo)
 		if err != nil {
-			return nil, fmt.Errorf("cpu list %q: %w", list, err)
+			return nil, fmt.Errorf("cpu list %.60q: %w", list, err)
 		}
 		last := first
 		if isRange {
 			if last, err = parseCPU(hi); err != nil {
-				return nil, fmt.Errorf("cpu list %q: %w", list, err)
+				return nil, fmt.Errorf("cpu list %.60q: %w", list, err)
 			}
 		}
 		if last < first {
-			return nil, fmt.Errorf("cpu list %q: range %q runs backwards", list, part)
+			return nil, fmt.Errorf("cpu list %.60q: range %.60q runs backwards", list, part)
 		}
 		for c := first; c <= last; c++ {
 			s.Add(c)
@@ -210,7 +227,7 @@ func ParseCPUList(list string) (CPUSet, error) {
 func parseCPU(text string) (int, error) {
 	n, err := strconv.ParseUint(text, 10, 32)
 	if err != nil {
-		return 0, fmt.Errorf("%q is not a cpu number", text)
+		return 0, fmt.Errorf("%.60q is not a cpu number", text)
 	}
 	if n >= MaxCPUs {
 		return 0, fmt.Errorf("cpu %d is over the limit of %d", n, MaxCPUs)
@@ -219,39 +236,26 @@ func parseCPU(text string) (int, error) {
 }
 
 // ParseCPUMask reads the kernel's bitmap format, 32-bit words in hexadecimal
-// with the most significant first, such as "ffffffff,00000001": Cpus_allowed of
-// proc_pid_status(5) (lib/bitmap-str.c, bitmap_parse).
-func ParseCPUMask(mask string) (CPUSet, error) {
-	mask = strings.TrimSpace(mask)
-	words := strings.Count(mask, ",") + 1
+// with the most significant first, such as "ffffffff,00000001" (%*pb,
+// lib/vsprintf.c). It uses the memory of dst if that is large enough, and then
+// does not allocate.
+func ParseCPUMask(mask []byte, dst CPUSet) (CPUSet, error) {
+	words := bytes.Count(mask, []byte{','}) + 1
 	if words > MaxCPUs/32 {
 		return nil, fmt.Errorf("cpu mask of %d words is over the limit of %d cpus", words, MaxCPUs)
 	}
-	var s CPUSet
-	for part := range strings.SplitSeq(mask, ",") {
-		words--
-		w, err := parseMaskWord(part)
-		if err != nil {
-			return nil, fmt.Errorf("cpu mask %q: %w", mask, err)
+	dst = slices.Grow(dst[:0], (words+1)/2)[:(words+1)/2]
+	clear(dst)
+	for i := words - 1; i >= 0; i-- {
+		var word []byte
+		word, mask, _ = bytes.Cut(mask, []byte{','})
+		n, err := strconv.ParseUint(string(word), 16, 32)
+		if err != nil || len(word) > 8 {
+			return nil, fmt.Errorf("cpu mask: %.40q is not a 32-bit hexadecimal word", word)
 		}
-		if s == nil && w != 0 {
-			s = make(CPUSet, words>>1+1)
-		}
-		if w != 0 {
-			s[words>>1] |= w << (words & 1 * 32)
-		}
+		dst[i/2] |= n << (32 * (i & 1))
 	}
-	return s, nil
-}
-
-// parseMaskWord reads one word. The kernel pads all but the first to eight
-// digits and takes fewer, never more.
-func parseMaskWord(text string) (uint64, error) {
-	w, err := strconv.ParseUint(text, 16, 32)
-	if err != nil || len(text) > 8 {
-		return 0, fmt.Errorf("%q is not a 32-bit hexadecimal word", text)
-	}
-	return w, nil
+	return dst, nil
 }
 
 // MarshalText writes the set as a cpulist, as String does.

@@ -40,7 +40,7 @@ func oddHost() *Topology {
 		sites = append(sites, site{cpu: cpu, online: cpu < 10, node: node, pkg: 0, siblings: NewCPUSet(cpu, cpu&7), cache: span(0, 16)})
 	}
 	sites = append(sites, site{cpu: 12, node: -1}, site{cpu: 13, node: -1})
-	return build(sites, nodeTable{ids: []int{0, 8, 9}, distance: [][]int{{10, 20, 80}, {20, 10, 80}, {80, 80, 10}}})
+	return build(sites, nodeTable{ids: []int{0, 8, 9}, distance: [][]int{{10, 20, 80}, {20, 10, 80}, {80, 80, 10}}}, nil)
 }
 
 func TestDrawGolden(t *testing.T) {

@@ -13,8 +13,9 @@ const DocumentSchema = 1
 type Document struct {
 	Schema  int              `json:"schema"`
 	Online  CPUSet           `json:"online"`
-	Offline CPUSet           `json:"offline"` // present or possible, not online
-	CPUs    []CPUDocument    `json:"cpus"`    // online and offline, ascending
+	Offline CPUSet           `json:"offline"`            // present or possible, not online
+	LeftOut []LeftOut        `json:"left_out,omitempty"` // online, not balanced
+	CPUs    []CPUDocument    `json:"cpus"`               // online and offline, ascending
 	Cores   []CPUSet         `json:"cores"`
 	LLCs    []CPUSet         `json:"llcs"`
 	Nodes   []NodeDocument   `json:"nodes"`
@@ -56,7 +57,7 @@ type DomainDocument struct {
 // Document returns the topology's JSON form. It shares t's sets.
 func (t *Topology) Document() Document {
 	d := Document{
-		Schema: DocumentSchema, Online: t.Online, Offline: t.Offline, Cores: t.Cores, LLCs: t.LLCs,
+		Schema: DocumentSchema, Online: t.Online, Offline: t.Offline, LeftOut: t.LeftOut, Cores: t.Cores, LLCs: t.LLCs,
 		NUMA:    NUMADocument{Type: t.NUMA.Type.String(), MaxDistance: t.NUMA.MaxDistance},
 		Domains: []DomainDocument{}, // [] and not null on a host of one CPU
 	}

@@ -47,10 +47,14 @@ func (t *Topology) SameLLC(a, b int) bool {
 }
 
 // String counts what is online in one line, such as "56 CPUs, 28 cores,
-// 2 last-level caches, 2 nodes".
+// 2 last-level caches, 2 nodes", and names what is left out.
 func (t *Topology) String() string {
-	return fmt.Sprintf("%s, %s, %s, %s", count(t.Online.Count(), "CPU"), count(len(t.Cores), "core"),
+	text := fmt.Sprintf("%s, %s, %s, %s", count(t.Online.Count(), "CPU"), count(len(t.Cores), "core"),
 		count(len(t.LLCs), "last-level cache"), count(len(t.Nodes), "node"))
+	if len(t.LeftOut) > 0 {
+		text += ", left out: " + DescribeLeftOut(t.LeftOut)
+	}
+	return text
 }
 
 func count(n int, noun string) string {

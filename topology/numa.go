@@ -2,12 +2,14 @@
 
 package topology
 
-// localDistance and maxDistance bound what the kernel believes of a distance
-// (include/linux/topology.h LOCAL_DISTANCE; kernel/sched/topology.c
-// DISTANCE_BITS, 6.12).
+// localDistance and maxDistance bound what the kernel believes of a distance,
+// and unknownDistance is what it takes where firmware tells none
+// (include/linux/topology.h LOCAL_DISTANCE and REMOTE_DISTANCE;
+// kernel/sched/topology.c DISTANCE_BITS, 6.12).
 const (
-	localDistance = 10
-	maxDistance   = 255
+	localDistance   = 10
+	unknownDistance = 20
+	maxDistance     = 255
 )
 
 // String names the type as the kernel does, in lower case.

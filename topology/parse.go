@@ -4,6 +4,7 @@ package topology
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -47,7 +48,7 @@ func Parse(desc string) (*Topology, error) {
 			}
 		}
 	}
-	return build(sites, uniformNodes(sockets)), nil
+	return build(sites, uniformNodes(sockets), nil), nil
 }
 
 // parseFactors reads both forms into sockets, caches, cores, threads.
@@ -91,15 +92,20 @@ func span(first, n int) CPUSet {
 
 // uniformNodes is n nodes, each as far from every other.
 func uniformNodes(n int) nodeTable {
-	t := nodeTable{}
+	t := nodeTable{distance: uniformDistances(n, remoteDistance)}
 	for i := range n {
-		row := make([]int, n)
-		for j := range row {
-			row[j] = remoteDistance
-		}
-		row[i] = localDistance
 		t.ids = append(t.ids, i)
-		t.distance = append(t.distance, row)
 	}
 	return t
+}
+
+// uniformDistances is the matrix of n nodes, each as far from every other.
+func uniformDistances(n, remote int) [][]int {
+	var m [][]int
+	for i := range n {
+		row := slices.Repeat([]int{remote}, n)
+		row[i] = localDistance
+		m = append(m, row)
+	}
+	return m
 }

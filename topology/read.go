@@ -24,8 +24,9 @@ const readAttempts = 4
 // one, a fixture's directory in tests. Files are those of
 // Documentation/ABI/stable/sysfs-devices-system-cpu and -node. What is missing
 // on kernels and machines that are sound is made up for (no NUMA: one node 0;
-// no caches described: the package). What contradicts itself or makes no sense
-// is an error that names the file.
+// no caches described: the package; no siblings: a core of its own; no
+// distances: the kernel's own defaults; nothing left out). What contradicts itself or makes no
+// sense is an error that names the file.
 //
 // prometheus/procfs/sysfs is not used: of all this it reads one directory, as
 // strings, and no caches, nodes or distances.
@@ -37,9 +38,11 @@ func Read(root string) (*Topology, error) {
 	return t, nil
 }
 
-// readStable reads until no CPU went on or off line while it did: sysfs has no
-// way to read it all at once, and half of one moment contradicts the next.
+// readStable reads until no CPU went on or off line while it did, and until it
+// makes sense: sysfs has no way to read it all at once, and half of one moment
+// contradicts the next, as the distances of a node that arrives do.
 func readStable(fsys fs.FS) (*Topology, error) {
+	var failed error
 	for range readAttempts {
 		online, err := readList(fsys, path.Join(cpuDir, "online"))
 		if err != nil {
@@ -50,65 +53,90 @@ func readStable(fsys fs.FS) (*Topology, error) {
 		if nowErr != nil {
 			return nil, nowErr
 		}
-		if now.Equal(online) {
-			return t, err
+		if !now.Equal(online) {
+			err = errors.New("CPUs go on and off line faster than they can be read")
 		}
+		if err == nil {
+			return t, nil
+		}
+		failed = err
 	}
-	return nil, errors.New("CPUs go on and off line faster than they can be read")
+	return nil, failed
 }
 
 func readOnce(fsys fs.FS, online CPUSet) (*Topology, error) {
 	if online.Empty() {
 		return nil, fmt.Errorf("%s: no CPU is online", path.Join(cpuDir, "online"))
 	}
-	present, err := readList(fsys, path.Join(cpuDir, "present"))
+	all, err := readAll(fsys, online)
 	if err != nil {
 		return nil, err
 	}
-	possible, err := readList(fsys, path.Join(cpuDir, "possible"))
+	lists, err := readNodeLists(fsys)
 	if err != nil {
 		return nil, err
 	}
-	all := possible.Or(present)
-	if !online.SubsetOf(all) {
-		return nil, fmt.Errorf("%s: %v is not within present %v or possible %v", path.Join(cpuDir, "online"), online, present, possible)
-	}
-	nodes, nodeOf, err := readNodes(fsys, online)
+	nodes, err := readNodeTable(fsys, lists.ids)
 	if err != nil {
 		return nil, err
 	}
 	var sites []site
 	for cpu := range all.All() {
-		s := site{cpu: cpu, node: -1}
+		s := site{cpu: cpu}
 		if online.Has(cpu) {
 			s, err = readCPU(fsys, cpu)
 		}
 		if err == nil {
-			s.node, err = nodeOf(cpu)
+			s.node, err = lists.nodeOf(fsys, cpu)
+		}
+		if err == nil && s.online && s.node < 0 {
+			err = fmt.Errorf("%s: cpu %d is online and in no node*/cpulist", nodeDir, cpu)
 		}
 		if err != nil {
 			return nil, err
 		}
 		sites = append(sites, s)
 	}
-	return build(sites, nodes), nil
+	out, err := confirmLeftOut(fsys, online)
+	if err != nil {
+		return nil, err
+	}
+	return build(sites, nodes, out), nil
+}
+
+// readAll reads which CPUs there are or may be.
+func readAll(fsys fs.FS, online CPUSet) (CPUSet, error) {
+	var all CPUSet
+	for _, name := range []string{"present", "possible"} {
+		set, err := readList(fsys, path.Join(cpuDir, name))
+		if err != nil {
+			return nil, err
+		}
+		all = all.Or(set)
+	}
+	if !online.SubsetOf(all) {
+		return nil, fmt.Errorf("%s: %v is not within present or possible %v", path.Join(cpuDir, "online"), online, all)
+	}
+	return all, nil
 }
 
 // readCPU reads what sysfs says of an online CPU, but its node.
-func readCPU(fsys fs.FS, cpu int) (site, error) {
-	s := site{cpu: cpu, online: true}
+func readCPU(fsys fs.FS, cpu int) (s site, err error) {
+	s = site{cpu: cpu, online: true}
 	dir := path.Join(cpuDir, "cpu"+strconv.Itoa(cpu))
-	var err error
-	// core_cpus_list came in 5.3 as the new name of thread_siblings_list.
-	s.siblings, err = readOwnList(fsys, path.Join(dir, "topology/core_cpus_list"), cpu)
-	if errors.Is(err, fs.ErrNotExist) {
-		s.siblings, err = readOwnList(fsys, path.Join(dir, "topology/thread_siblings_list"), cpu)
+	if s.siblings, err = readShared(fsys, path.Join(dir, "topology"), coreFiles, cpu); err != nil {
+		return s, err
 	}
-	if err != nil {
+	s.siblings.Add(cpu)
+	if s.pkgCPUs, err = readShared(fsys, path.Join(dir, "topology"), packageFiles, cpu); err != nil {
 		return s, err
 	}
 	// -1 is what architectures say that know no packages.
-	if s.pkg, err = readInt(fsys, path.Join(dir, "topology/physical_package_id"), -1, maxPackage); err != nil {
+	s.pkg, err = readInt(fsys, path.Join(dir, "topology/physical_package_id"), -1, maxPackage)
+	if errors.Is(err, fs.ErrNotExist) {
+		s.pkg, err = -1, nil
+	}
+	if err != nil {
 		return s, err
 	}
 	s.cache, err = readLastCache(fsys, path.Join(dir, "cache"), cpu)
@@ -134,7 +162,7 @@ func readLastCache(fsys fs.FS, dir string, cpu int) (CPUSet, error) {
 		if err != nil {
 			return nil, err
 		}
-		if level > lastLevel {
+		if level > lastLevel && !shared.Empty() {
 			last, lastLevel = shared, level
 		}
 	}
@@ -142,7 +170,7 @@ func readLastCache(fsys fs.FS, dir string, cpu int) (CPUSet, error) {
 }
 
 // readCache reads one cache: its level, or 0 if it is for instructions only,
-// and the CPUs that share it.
+// and the CPUs that share it, none where that is hidden or empty (ia64).
 func readCache(fsys fs.FS, dir string, cpu int) (level int, shared CPUSet, err error) {
 	kind, err := readText(fsys, path.Join(dir, "type"))
 	if err != nil {
@@ -158,6 +186,6 @@ func readCache(fsys fs.FS, dir string, cpu int) (level int, shared CPUSet, err e
 	if level, err = readInt(fsys, path.Join(dir, "level"), 1, maxCacheLevel); err != nil {
 		return 0, nil, err
 	}
-	shared, err = readOwnList(fsys, path.Join(dir, "shared_cpu_list"), cpu)
+	shared, err = readShared(fsys, dir, cacheFiles, cpu)
 	return level, shared, err
 }

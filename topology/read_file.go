@@ -3,9 +3,11 @@
 package topology
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -34,7 +36,7 @@ func readText(fsys fs.FS, name string) (string, error) {
 	if len(text) > maxFile {
 		return "", fmt.Errorf("%s: longer than %d bytes", name, maxFile)
 	}
-	return strings.TrimSpace(string(text)), nil
+	return strings.Trim(string(text), padding), nil
 }
 
 func readList(fsys fs.FS, name string) (CPUSet, error) {
@@ -49,11 +51,51 @@ func readList(fsys fs.FS, name string) (CPUSet, error) {
 	return set, nil
 }
 
-// readOwnList reads a list of CPUs that share something with cpu, which must
-// be one of them.
-func readOwnList(fsys fs.FS, name string, cpu int) (CPUSet, error) {
-	set, err := readList(fsys, name)
-	if err == nil && !set.Has(cpu) {
+// The files that hold a set of CPUs, the one to read first. Each set is there
+// as a list and as a mask, but kernels have written masks for longer: the list
+// of a cache on powerpc came in 5.9 (a87a77cb947c). core_cpus and package_cpus
+// came in 5.3 as new names of thread_siblings and core_siblings.
+var (
+	coreFiles    = []string{"core_cpus_list", "core_cpus", "thread_siblings_list", "thread_siblings"}
+	packageFiles = []string{"package_cpus_list", "package_cpus", "core_siblings_list", "core_siblings"}
+	cacheFiles   = []string{"shared_cpu_list", "shared_cpu_map"}
+	nodeFiles    = []string{"cpulist", "cpumap"}
+)
+
+// readSet reads the first of the files that dir has. The error wraps
+// fs.ErrNotExist and names the first file where dir has none.
+func readSet(fsys fs.FS, dir string, files []string) (set CPUSet, name string, err error) {
+	for _, file := range files {
+		var text string
+		name = path.Join(dir, file)
+		text, err = readText(fsys, name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, name, err
+		}
+		if strings.HasSuffix(file, "list") {
+			set, err = ParseCPUList(text)
+		} else {
+			set, err = ParseCPUMask([]byte(text), nil)
+		}
+		if err != nil {
+			return nil, name, fmt.Errorf("%s: %w", name, err)
+		}
+		return set, name, nil
+	}
+	return nil, name, fmt.Errorf("%s: %w", path.Join(dir, files[0]), fs.ErrNotExist)
+}
+
+// readShared reads which CPUs share something with cpu, which must be one of
+// them. The set is empty where nothing is said of it: no file, or an empty one.
+func readShared(fsys fs.FS, dir string, files []string, cpu int) (CPUSet, error) {
+	set, name, err := readSet(fsys, dir, files)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err == nil && !set.Empty() && !set.Has(cpu) {
 		return nil, fmt.Errorf("%s: %q is without cpu %d itself", name, set, cpu)
 	}
 	return set, err

@@ -29,6 +29,16 @@ func (s sysfs) fs() fstest.MapFS {
 	return m
 }
 
+// write puts the tree below root.
+func (s sysfs) write(root string) error { return os.CopyFS(root, s.fs()) }
+
+func toFS(states ...sysfs) (all []fs.FS) {
+	for _, s := range states {
+		all = append(all, s.fs())
+	}
+	return all
+}
+
 // with returns a copy in which files are replaced, or, where the text is
 // "gone", taken away with all below them.
 func (s sysfs) with(changes sysfs) sysfs {
@@ -91,7 +101,7 @@ func TestReadGivesBackParsed(t *testing.T) {
 	for _, desc := range []string{"1x1x1", "2x2x2x2"} {
 		want := mustParse(t, desc)
 		root := t.TempDir()
-		if err := os.CopyFS(root, sysfsOf(want).fs()); err != nil {
+		if err := sysfsOf(want).write(root); err != nil {
 			t.Fatal(err)
 		}
 		got, err := Read(root)
@@ -198,13 +208,13 @@ func TestReadOddHosts(t *testing.T) {
 }
 
 func TestReadOfflineNode(t *testing.T) {
-	tree := sysfsOf(mustParse(t, "2x1x2")).with(sysfs{"cpu/online": "0-2", "cpu/possible": "0-4", "node/node1/cpulist": "2",
-		"cpu/cpu2/topology/core_cpus_list": "2"})
+	tree := sysfsOf(mustParse(t, "2x1x2")).with(sysfs{"cpu/online": "0-2", "cpu/possible": "0-5", "node/node1/cpulist": "2",
+		"cpu/cpu2/topology/core_cpus_list": "2", link(5, 7): ""}) // no node 7
 	top, err := readStable(tree.fs())
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []CPU{{3, false, -1, -1, 1, -1}, {4, false, -1, -1, -1, -1}}
+	want := []CPU{{3, false, -1, -1, 1, -1}, {4, false, -1, -1, -1, -1}, {5, false, -1, -1, -1, -1}}
 	if diff := cmp.Diff(want, top.CPUs[3:]); diff != "" {
 		t.Errorf("offline CPUs (-want +got):\n%s", diff)
 	}
@@ -220,7 +230,6 @@ func TestReadRefuses(t *testing.T) {
 		{"cpu/online", strings.Repeat(" ", 1<<17), "longer than 65536 bytes"},
 		{"cpu/present", "gone", "file does not exist"},
 		{"cpu/possible", "0-99999", "over the limit of 8192"},
-		{"cpu/cpu1/topology", "gone", "file does not exist"},
 		{"cpu/cpu1/topology/core_cpus_list", "0", "without cpu 1 itself"},
 		{"cpu/cpu1/topology/core_cpus_list", "1-0", "runs backwards"},
 		{"cpu/cpu1/topology/physical_package_id", "one", "not a number from -1"},
@@ -228,13 +237,14 @@ func TestReadRefuses(t *testing.T) {
 		{"cpu/cpu1/cache/index2/level", "0", "not a number from 1 to 16"},
 		{"cpu/cpu1/cache/index2/level", "99", "not a number from 1 to 16"},
 		{"cpu/cpu1/cache/index2/type", "Holy", `unknown type "Holy"`},
-		{"cpu/cpu1/cache/index2/shared_cpu_list", "", "without cpu 1 itself"},
+		{"cpu/cpu1/topology/package_cpus_list", "0", "without cpu 1 itself"},
+		{"cpu/cpu1/cache/index2/shared_cpu_list", "0,2-3", "without cpu 1 itself"},
 		{"cpu/cpu1/cache/index64/level", "1", "over the limit of 64"},
-		{"node/node0/cpulist", "0-2", "devices/system/node: cpu 3 is online and in no node"},
-		{"node/node1/cpulist", "3-7", "cpu 3 is also in node 0"},
 		{"node/node1/cpulist", "gone", "file does not exist"},
-		{"node/node1/distance", "gone", "file does not exist"},
+		{"node/node1/distance", "gone", "0 distances for 2 nodes"},
+		{"node/node1/distance", "", "0 distances for 2 nodes"},
 		{"node/node1/distance", "21", "1 distances for 2 nodes"},
+		{"node/node1/distance", "21 10 21", "3 distances for 2 nodes"},
 		{"node/node1/distance", "21 256", `"256" is not a distance`},
 		{"node/node1/distance", "21 -1", `"-1" is not a distance`},
 		{"node/node1024/cpulist", "", "over the limit of 1024"},
@@ -306,13 +316,18 @@ func TestReadDuringHotplug(t *testing.T) {
 }
 
 func FuzzParseDistances(f *testing.F) {
-	f.Add("10 21", 2)
-	f.Add("", 0)
-	f.Add("256", 1)
-	f.Fuzz(func(t *testing.T, text string, nodes int) {
-		row, err := parseDistances(text, nodes)
-		if err == nil && len(row) != nodes {
-			t.Errorf("%q: %v for %d nodes", text, row, nodes)
+	f.Add("10 21")
+	f.Add("")
+	f.Add("256")
+	f.Fuzz(func(t *testing.T, text string) {
+		row, err := parseDistances(text)
+		if err == nil && len(row) != len(strings.Fields(text)) {
+			t.Errorf("%q: %v", text, row)
+		}
+		for _, d := range row {
+			if d < 0 || d > maxDistance {
+				t.Errorf("%q: %v", text, row)
+			}
 		}
 	})
 }

@@ -65,11 +65,12 @@ type Topology struct {
 	CPUs      []CPU      // indexed by CPU id; ids that do not exist are offline with Node -1
 	Online    CPUSet     // CPUs that are online
 	Offline   CPUSet     // CPUs that are present or possible but not online
+	LeftOut   []LeftOut  // CPUs that are online, but that nobody balances
 	Cores     []CPUSet   // online CPUs of each core, ascending by first CPU
 	LLCs      []CPUSet   // online CPUs of each last-level cache, within one node
 	Nodes     []NUMANode // ascending by ID
 	Distances [][]int    // Distances[i][j] from Nodes[i] to Nodes[j]; 10 is local
-	Domains   []Domain   // bottom-up: every smt domain, then llc, node, machine
+	Domains   []Domain   // of the CPUs that are balanced, bottom-up: every smt domain, then llc, node, machine
 	NUMA      NUMA       // what the kernel derives from the distances
 
 	domainsOf [][]int // by CPU id: see DomainsOf

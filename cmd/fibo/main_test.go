@@ -12,8 +12,8 @@ func TestRun(t *testing.T) {
 		args      []string
 		out, fail string
 	}{
-		{[]string{"6"}, "fibo 6: 8 by 25 threads, made and joined 1 times\n", ""},
-		{[]string{"--times", "3", "0"}, "fibo 0: 0 by 1 threads, made and joined 3 times\n", ""},
+		{[]string{"6"}, "fibo 6: 8 by 25 threads, made and joined 1 time\n", ""},
+		{[]string{"--times", "3", "0"}, "fibo 0: 0 by 1 thread, made and joined 3 times\n", ""},
 		{[]string{}, "", "expected \"<n>\""},
 		{[]string{"x"}, "", "expected a valid 64 bit int"},
 		{[]string{"31"}, "", "number 31 is not in 0..30"},

@@ -15,24 +15,27 @@ import (
 	"time"
 
 	"mllb/bench"
-	"mllb/bench/load"
+	"mllb/bench/workload"
+	"mllb/internal/namedfile"
+	"mllb/internal/version"
 )
 
 type benchCmd struct {
-	Arms     []string      `default:"stock,assist,own,own:never" placeholder:"ARM,..." help:"What to compare (${default}); see below. A comma in an arm is written \\,."`
-	Workload []string      `sep:"none" placeholder:"NAME" help:"Run this; repeatable. Default: fibo, spin, wakers, pipeline."`
+	Arms     []string      `default:"stock,assist,own,own:never" placeholder:"ARM,..." help:"Arms to compare (${default}); see below. A comma within an arm is written \\,."`
+	Workload []string      `sep:"none" placeholder:"NAME" help:"Workload to run. Repeatable. Default: fibo, spin, wakers, pipeline."`
 	Runs     int           `default:"20" placeholder:"N" help:"Runs of each workload under each arm (${default})."`
-	Warmup   int           `default:"1" placeholder:"N" help:"Rounds before them, thrown away (${default})."`
-	Threads  int           `placeholder:"N" help:"Threads of each workload. Default: each its own."`
-	Scale    float64       `default:"1" placeholder:"X" help:"Amount of work, of the usual (${default})."`
-	Parsec   string        `placeholder:"DIR" help:"A PARSEC 3.0 tree."`
+	Warmup   int           `default:"1" placeholder:"N" help:"Warm-up rounds before them, which do not count (${default})."`
+	Threads  int           `placeholder:"N" help:"Threads of each workload. Default: its own."`
+	Scale    float64       `default:"1" placeholder:"X" help:"Amount of work, relative to the default (${default})."`
+	Parsec   string        `placeholder:"DIR" help:"Directory of a PARSEC 3.0 tree."`
 	Input    string        `default:"native" placeholder:"SIZE" help:"PARSEC's input size (${default})."`
-	Out      string        `default:"results" placeholder:"DIR" help:"Where results are kept (${default}). The same command goes on with what is missing there."`
-	Seed     uint64        `default:"1" placeholder:"N" help:"Of the order of the runs (${default})."`
-	Interval time.Duration `default:"100ms" help:"Between samples of the queues (${default})."`
-	Limit    time.Duration `default:"1h" help:"How long one run may take (${default})."`
-	Mllbd    string        `placeholder:"FILE" help:"The daemon. Default: mllbd beside this program, or in PATH."`
-	StateDir string        `placeholder:"DIR" help:"mllbd's, if not its default."`
+	Out      string        `default:"results" placeholder:"DIR" help:"Result directory (${default}). The same command resumes with the runs that are missing there."`
+	Seed     uint64        `default:"1" placeholder:"N" help:"Seed of the order of the runs (${default})."`
+	Interval time.Duration `default:"100ms" help:"Time between samples of the queues (${default})."`
+	Limit    time.Duration `default:"1h" help:"Time limit for one run (${default})."`
+	Mllbd    string        `placeholder:"FILE" help:"The mllbd program. Default: next to this one, else in PATH."`
+	StateDir string        `placeholder:"DIR" help:"State directory of mllbd, if not its default."`
+	Force    bool          `help:"Discard the results in --out and start over. Without it, results of a different benchmark are an error."`
 }
 
 // scratch is where workloads keep inputs, in the result directory.
@@ -43,12 +46,12 @@ var defaultWorkloads = []string{"fibo", "spin", "wakers", "pipeline"}
 // Help documents what flags cannot.
 func (benchCmd) Help() string {
 	var b strings.Builder
-	b.WriteString("Runs each workload under each arm, in turns drawn at random, and says which arm is slower\nor faster than stock, and what could not have been seen.\n\nArms:\n")
+	b.WriteString("Runs each workload under each arm, in random order, and reports which arms are slower or\nfaster than stock, and how small a difference could have been detected.\n\nArms:\n")
 	for line := range strings.Lines(bench.ArmHelp) {
 		b.WriteString("  " + line)
 	}
 	b.WriteString("\n\nWorkloads:\n")
-	for _, w := range load.Workloads() {
+	for _, w := range workload.Workloads() {
 		fmt.Fprintf(&b, "  %-14s %s\n", w.Name, w.Help)
 	}
 	return b.String()
@@ -74,7 +77,7 @@ func (c *benchCmd) Run(ctx context.Context, out output) error {
 	if err := r.Draw(out.stdout); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(out.stdout, "\n%s has the figures; report.json and runs.parquet are beside it\n", filepath.Join(c.Out, "report.html"))
+	_, err = fmt.Fprintf(out.stdout, "\nfigures: %s; report.json and runs.parquet are next to it\n", filepath.Join(c.Out, "report.html"))
 	return err
 }
 
@@ -82,7 +85,7 @@ func (c *benchCmd) Run(ctx context.Context, out output) error {
 type benchInterrupted struct{ dir string }
 
 func (e *benchInterrupted) Error() string {
-	return "bench: interrupted, nothing is left behind; the same command goes on with " + e.dir
+	return "bench: interrupted and cleaned up; the same command resumes " + e.dir
 }
 
 func (*benchInterrupted) ExitCode() int { return 130 }
@@ -93,16 +96,20 @@ func (c *benchCmd) config(out output) (cfg bench.Config, o bench.Options, err er
 		return cfg, o, usagef("bench: --runs %d is not in 1..10000", c.Runs)
 	case c.Warmup < 0 || c.Warmup > 100:
 		return cfg, o, usagef("bench: --warmup %d is not in 0..100", c.Warmup)
-	case c.Threads < 0 || !(c.Scale > 0):
-		return cfg, o, usagef("bench: --threads %d, --scale %g: want 0 or more, and more than 0", c.Threads, c.Scale)
-	case c.Interval < time.Millisecond || c.Limit <= 0:
-		return cfg, o, usagef("bench: --interval %v, --limit %v: want 1ms or more, and more than 0", c.Interval, c.Limit)
+	case c.Threads < 0:
+		return cfg, o, usagef("bench: --threads %d is below 0", c.Threads)
+	case !(c.Scale > 0):
+		return cfg, o, usagef("bench: --scale %g is not above 0", c.Scale)
+	case c.Interval < time.Millisecond:
+		return cfg, o, usagef("bench: --interval %v is below 1ms", c.Interval)
+	case c.Limit <= 0:
+		return cfg, o, usagef("bench: --limit %v is not above 0", c.Limit)
 	}
 	cfg = bench.Config{Runs: c.Runs, Warmup: c.Warmup, Seed: c.Seed, Interval: c.Interval.Seconds(), Programs: make(map[string]string)}
 	if cfg.Arms, err = bench.ParseArms(c.Arms); err != nil {
 		return cfg, o, usagef("bench: %w", err)
 	}
-	o = bench.Options{Dir: c.Out, StateDir: c.StateDir, Version: version(), Limit: c.Limit, Out: out.stderr}
+	o = bench.Options{Dir: c.Out, StateDir: c.StateDir, Anew: c.Force, Version: version.Read().String(), Limit: c.Limit, Out: out.stderr}
 	if o.Self, err = os.Executable(); err != nil {
 		return cfg, o, err
 	}
@@ -125,7 +132,7 @@ func (c *benchCmd) workloads(cfg *bench.Config, o *bench.Options) (err error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	o.Commands, o.Skipped, err = bench.ResolveWorkloads(names, load.Options{
+	o.Commands, o.Skipped, err = bench.ResolveWorkloads(names, workload.Options{
 		Threads: c.Threads, Self: o.Self, Parsec: c.Parsec, Input: c.Input, Scale: c.Scale, Scratch: dir})
 	if err != nil {
 		return usagef("bench: %w", err)
@@ -174,12 +181,12 @@ func (c *benchCmd) findMllbd(self string) (string, error) {
 	if c.Mllbd != "" {
 		return filepath.Abs(c.Mllbd)
 	}
-	if beside := filepath.Join(filepath.Dir(self), "mllbd"); executable(beside) {
-		return beside, nil
+	if next := filepath.Join(filepath.Dir(self), "mllbd"); executable(next) {
+		return next, nil
 	}
 	path, err := exec.LookPath("mllbd")
 	if err != nil {
-		return "", fmt.Errorf("mllbd is neither beside %s nor in PATH; --mllbd says where it is", self)
+		return "", fmt.Errorf("mllbd is neither next to %s nor in PATH; name it with --mllbd", self)
 	}
 	return path, nil
 }
@@ -190,7 +197,7 @@ func executable(path string) bool {
 }
 
 func digest(path string) (string, error) {
-	b, err := os.ReadFile(path)
+	b, err := namedfile.ReadFile(path)
 	if err != nil {
 		return "", err
 	}
@@ -199,9 +206,9 @@ func digest(path string) (string, error) {
 
 // benchRunCmd is the launcher: see bench.Launch.
 type benchRunCmd struct {
-	Socket  string        `required:"" help:"Of the benchmark."`
-	Tree    bool          `help:"The command has ended when all of its descendants have."`
-	Grace   time.Duration `default:"1s" help:"Between SIGINT, SIGTERM and SIGKILL."`
+	Socket  string        `required:"" help:"Socket of the benchmark."`
+	Tree    bool          `help:"Wait for all descendants of the command, too."`
+	Grace   time.Duration `default:"1s" help:"Time between SIGINT, SIGTERM and SIGKILL."`
 	Command []string      `arg:"" passthrough:"partial" name:"cmd" help:"The command."`
 }
 

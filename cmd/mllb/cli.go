@@ -4,11 +4,16 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
-	"runtime"
-	"runtime/debug"
 
 	"github.com/alecthomas/kong"
+	"github.com/willabides/kongplete"
+
+	"mllb/internal/argv"
+	"mllb/internal/manual"
+	"mllb/internal/version"
 )
 
 // cli is the command line. A subcommand is a field here, and a type with its
@@ -16,63 +21,81 @@ import (
 type cli struct {
 	Topology      topologyCmd      `cmd:"" help:"Show how CPUs share cores, caches and nodes."`
 	Lab           labCmd           `cmd:"" help:"Run commands and tests in a virtual host."`
-	Dataset       datasetCmd       `cmd:"" help:"Look into recorded decisions; check, merge, split and export them."`
-	Train         trainCmd         `cmd:"" help:"Make a model of recorded decisions, and judge it on what it has not seen."`
-	Eval          evalCmd          `cmd:"" help:"Judge a model on recorded decisions, beside the rules it has to beat or match."`
-	Export        exportCmd        `cmd:"" help:"Write a model as a C header, as golden vectors, as ONNX."`
-	Workload      workloadCmd      `cmd:"" help:"Keep CPUs busy, by a seed: loads for a scheduler to balance."`
-	Reproduce     reproduceCmd     `cmd:"" help:"Repeat the paper from nothing to a report, beside its numbers."`
+	Collect       collectCmd       `cmd:"" help:"Record what the kernel's own balancer decides, for a dataset."`
+	Dataset       datasetCmd       `cmd:"" help:"Inspect, check, merge, split and export recorded decisions."`
+	Train         trainCmd         `cmd:"" help:"Train a model on recorded decisions and evaluate it on held-out ones."`
+	Eval          evalCmd          `cmd:"" help:"Evaluate a model on recorded decisions, next to the rules that it has to match or beat."`
+	Export        exportCmd        `cmd:"" help:"Write a model as a C header, golden vectors, ONNX or a blob for the kernel."`
+	Stress        stressCmd        `cmd:"" help:"Keep CPUs busy: endless load for a scheduler to balance."`
+	Reproduce     reproduceCmd     `cmd:"" help:"Repeat the paper's experiments and compare the results with its numbers."`
 	ReproduceLive reproduceLiveCmd `cmd:"" hidden:""`
-	Load          loadCmd          `cmd:"" help:"Do a fixed amount of work, once: what bench times."`
-	Bench         benchCmd         `cmd:"" help:"Does it help? Run workloads under the stock scheduler and under others, in turns."`
+	Workload      workloadCmd      `cmd:"" help:"Do a fixed amount of work once, and verify it. mllb bench times it."`
+	Bench         benchCmd         `cmd:"" help:"Compare workloads under the stock scheduler and under others."`
 	BenchRun      benchRunCmd      `cmd:"" hidden:""`
-	Report        reportCmd        `cmd:"" help:"Show what benchmarks found; compare several, of one machine or of many."`
+	Report        reportCmd        `cmd:"" help:"Show the results of a benchmark, or compare those of several."`
+	Latency       latencyCmd       `cmd:"" help:"Measure the latency of the kernel's balancer and of mllbd's."`
+
+	HelpCmd    argv.HelpCmd `cmd:"" name:"help" help:"Show the help of a command."`
+	VersionCmd versionCmd   `cmd:"" name:"version" help:"Print the version."`
 
 	Version kong.VersionFlag `help:"Print the version and exit."`
+	Man     manual.Flag      `name:"man-pages" hidden:"" help:"Print the manual pages and exit."`
 }
 
 // output is where a subcommand writes what it was asked for. Errors and
 // progress go to stderr.
 type output struct{ stdout, stderr io.Writer }
 
-// run carries out one command line. --help and --version end the process.
+// run carries out one command line.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	served := false
 	parser, err := kong.New(&cli{},
 		kong.Name("mllb"),
-		kong.Description("Learned load balancing: look at machines, data and models. The daemon is mllbd."),
+		kong.Description("Tools for learned load balancing: machines, datasets, models, benchmarks. The daemon is mllbd."),
 		kong.Writers(stdout, stderr),
-		kong.Vars{"version": "mllb " + version()},
+		kong.Exit(func(int) { served = true }), // --help, --version, --man-pages or a completion
+		manual.Texts(manualTexts),
+		argv.Options(),
+		argv.NoneEmpty(),
+		kong.Vars{"version": "mllb " + version.Read().String()},
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(output{stdout, stderr}),
 	)
 	if err != nil {
 		return err
 	}
+	kongplete.Complete(parser)
+	if served {
+		return nil
+	}
 	if len(args) == 0 {
 		args = []string{"--help"}
 	}
-	cmd, err := parser.Parse(args)
-	if err != nil {
-		return usagef("%w (mllb --help lists what there is)", err)
+	if args, err = renamed(argv.Help(args), stderr); err != nil {
+		return fmt.Errorf("%w (see: mllb workload --help)", err)
 	}
-	return cmd.Run()
+	cmd, err := parser.Parse(args)
+	if served {
+		return nil
+	}
+	if err != nil {
+		return usageError{argv.See("mllb", err)}
+	}
+	err = cmd.Run()
+	var usage usageError
+	if errors.As(err, &usage) {
+		return argv.SeeCommand("mllb", cmd.Selected(), err)
+	}
+	return err
 }
 
-// version is the module version or commit that the binary was built from.
-func version() string {
-	v, commit, dirty := "(devel)", "", ""
-	if info, ok := debug.ReadBuildInfo(); ok {
-		if info.Main.Version != "" {
-			v = info.Main.Version
-		}
-		for _, s := range info.Settings {
-			switch {
-			case s.Key == "vcs.revision":
-				commit = " " + s.Value
-			case s.Key == "vcs.modified" && s.Value == "true":
-				dirty = "+dirty"
-			}
-		}
-	}
-	return v + commit + dirty + " " + runtime.Version()
+// createdBy is what a file says of the command that wrote it.
+func createdBy(command string) string { return "mllb " + command + " " + version.Read().String() }
+
+type versionCmd struct{}
+
+// Run prints the version.
+func (versionCmd) Run(out output) error {
+	_, err := fmt.Fprintln(out.stdout, "mllb", version.Read().String())
+	return err
 }

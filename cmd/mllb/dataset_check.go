@@ -9,16 +9,17 @@ import (
 	"fmt"
 	"io"
 
-	"mllb/dataset"
 	"mllb/features"
+	"mllb/internal/number"
+	"mllb/learn/dataset"
 	"mllb/scheduler"
 )
 
 type datasetCheckCmd struct {
 	Files     []string `arg:"" name:"file" help:"Datasets."`
-	Max       int      `default:"10" help:"How many disagreements to print; the rest are counted (${default})."`
-	Tolerance float64  `default:"0.001" help:"The share that may disagree, and not be explained by what is known of its rule, on kernels after 6.12 (${default}). Up to 6.12 none may."`
-	JSON      bool     `name:"json" help:"Print the counts as JSON, and no single disagreement."`
+	Max       int      `default:"10" help:"Number of disagreements to print; the rest are counted (${default})."`
+	Tolerance float64  `default:"0.001" help:"Maximum share of records of kernels newer than 6.12 that may disagree without a known explanation (${default}). Of 6.12 and older none may."`
+	JSON      bool     `name:"json" help:"Print the counts as JSON, without single disagreements."`
 }
 
 // Run replays policy cfs. A disagreement that should not be is an error.
@@ -51,7 +52,7 @@ func (c *datasetCheckCmd) Run(ctx context.Context, out output) error {
 // explain tries what is known of the rules after 6.12.
 func explain(r *dataset.Row) string {
 	if newer(r.Run.Kernel) && (scheduler.CFS{TiesNeutral: true}).Decide(&r.Decision).Migrate == r.Migrate {
-		return "explained: equal NUMA weights, which this kernel takes for neutral"
+		return "explained: equal NUMA weights, which this kernel treats as neutral"
 	}
 	return ""
 }
@@ -68,15 +69,15 @@ func drawVerdict(w io.Writer, v *dataset.Verdict, printed int) error {
 		fmt.Fprintf(w, "%8d  %s\n", c.Count, c.Name)
 	}
 	for _, k := range v.Kernels {
-		fmt.Fprintf(w, "kernel %s: %d of %d usable records agree (%.3f %%)", k.Kernel, k.Usable-k.Disagree, k.Usable,
-			100*float64(k.Usable-k.Disagree)/float64(k.Usable))
+		fmt.Fprintf(w, "kernel %s: %d of %d usable records agree (%s)", k.Kernel, k.Usable-k.Disagree, k.Usable,
+			number.Share(k.Usable-k.Disagree, k.Usable).Percent(3))
 		if k.Disagree > 0 {
-			fmt.Fprintf(w, ", %d disagree, %d of them unexplained: with this kernel's own rule %.3f %% agree", k.Disagree, k.Unexplained,
-				100*float64(k.Usable-k.Unexplained)/float64(k.Usable))
+			fmt.Fprintf(w, ", %d disagree, %d of them unexplained: with this kernel's own rule %s agree", k.Disagree, k.Unexplained,
+				number.Share(k.Usable-k.Unexplained, k.Usable).Percent(3))
 		}
 		fmt.Fprintln(w)
 	}
-	_, err := fmt.Fprintf(w, "%d records\n", v.Rows)
+	_, err := fmt.Fprintf(w, "%s\n", number.Of(v.Rows, "record"))
 	return err
 }
 
@@ -88,7 +89,7 @@ func (c *datasetCheckCmd) judge(v *dataset.Verdict) error {
 			wrong, allowed = k.Unexplained, c.Tolerance
 		}
 		if float64(wrong) > allowed*float64(k.Usable) {
-			return fmt.Errorf("dataset check: %d of %d usable records of kernel %s disagree with policy cfs, and nothing explains it", wrong, k.Usable, k.Kernel)
+			return fmt.Errorf("dataset check: %d of %d usable records of kernel %s disagree with policy cfs without an explanation", wrong, k.Usable, k.Kernel)
 		}
 	}
 	return nil

@@ -9,8 +9,8 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"mllb/dataset"
 	"mllb/features"
+	"mllb/learn/dataset"
 )
 
 // TestDatasetScripts are sessions with the samples of package dataset, and with
@@ -19,7 +19,7 @@ func TestDatasetScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/dataset", UpdateScripts: *update, RequireExplicitExec: true,
 		Setup: func(env *testscript.Env) error {
-			samples, err := filepath.Glob("../../dataset/testdata/*.parquet")
+			samples, err := filepath.Glob("../../learn/dataset/testdata/*.parquet")
 			if err != nil {
 				return err
 			}

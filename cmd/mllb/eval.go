@@ -5,26 +5,28 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"os"
+	"slices"
 
-	"mllb/eval"
+	"mllb/internal/namedfile"
+	"mllb/internal/version"
+	"mllb/learn/eval"
 	"mllb/mlp"
 )
 
 type evalCmd struct {
-	Files      []string `arg:"" optional:"" name:"data" help:"Datasets, seen as one."`
-	Model      string   `placeholder:"FILE" help:"The model to judge; without it, the one that is built in."`
-	Held       bool     `help:"Judge only the runs that the model says were held out of its training."`
+	Files      []string `arg:"" optional:"" name:"data" help:"Datasets, treated as one."`
+	Model      string   `placeholder:"FILE" help:"Model to evaluate. Default: the built-in one."`
+	Held       bool     `help:"Evaluate only on the runs that were held out of the training of the model."`
 	Explain    int      `placeholder:"N" help:"Print the N most costly mistakes."`
-	Importance bool     `help:"Permute each feature, and say what that costs."`
-	LoadMatrix bool     `help:"Train a network for each load, and judge each on every load."`
-	Recipe     string   `default:"balanced" enum:"balanced,paper" help:"How --load-matrix trains: as the paper did, or scaled and with both labels weighed the same (balanced, paper)."`
-	Seed       uint64   `default:"1" help:"Of permutations and of --load-matrix (${default})."`
+	Importance bool     `help:"Permute each feature and print what that costs."`
+	LoadMatrix bool     `help:"Train a network on each load and evaluate each on every load."`
+	Recipe     string   `default:"balanced" enum:"balanced,paper" help:"How --load-matrix trains: as the paper did (paper), or with features scaled and both labels weighted equally (balanced)."`
+	Seed       uint64   `default:"1" help:"Random seed of --importance and --load-matrix (${default})."`
 	JSON       bool     `name:"json" help:"Print JSON instead of tables."`
-	Trace      string   `placeholder:"FILE" help:"Instead of datasets: an ftrace file of sched_mllb_decision, from a kernel with mllb's patches. Each logit is computed again; one that differs by a bit is an error."`
-	HTML       string   `name:"html" placeholder:"FILE" help:"Also write a report with figures, one file that needs no other."`
+	Trace      string   `placeholder:"FILE" help:"Instead of datasets, read an ftrace file of sched_mllb_decision, from a kernel with mllb's patches. Each logit is recomputed; one that differs in any bit is an error."`
+	HTML       string   `name:"html" placeholder:"FILE" help:"Also write a self-contained report with figures."`
+	forceFlag
 }
 
 // maxExplain bounds what --explain keeps in memory.
@@ -36,10 +38,13 @@ func (c *evalCmd) Run(ctx context.Context, out output) error {
 		return c.trace(out)
 	}
 	if len(c.Files) == 0 {
-		return usagef("eval: no data: give a dataset, or a trace with --trace")
+		return usagef("eval: no data: at least one dataset, or --trace, is required")
 	}
 	if c.Explain < 0 || c.Explain > maxExplain {
 		return usagef("eval: --explain %d is not in 0..%d", c.Explain, maxExplain)
+	}
+	if err := namedfile.CheckNew(c.HTML, c.Force, slices.Concat(c.Files, []string{c.Model})...); err != nil {
+		return fmt.Errorf("--html: %w", err)
 	}
 	cfg := eval.Config{Name: c.Model, Held: c.Held, Mistakes: c.Explain, Importance: c.Importance, Seed: c.Seed,
 		Log: func(line string) { fmt.Fprintln(out.stderr, line) }}
@@ -60,9 +65,10 @@ func (c *evalCmd) Run(ctx context.Context, out output) error {
 	if err != nil {
 		return err
 	}
+	r.Version = version.Read().String()
 	if c.HTML != "" {
-		if err := writeReport(c.HTML, r); err != nil {
-			return err
+		if err := namedfile.WriteNew(ctx, c.HTML, c.Force, r.HTML); err != nil {
+			return fmt.Errorf("--html: %w", err)
 		}
 	}
 	if c.JSON {
@@ -84,21 +90,4 @@ func recipe(name string) *eval.Recipe {
 		r.Balanced, r.Train.Scale = true, true
 	}
 	return r
-}
-
-// writeReport writes the file, or leaves what was there.
-func writeReport(path string, r *eval.Report) (err error) {
-	f, err := os.Create(path + ".tmp")
-	if err != nil {
-		return fmt.Errorf("write report: %w", err)
-	}
-	err = errors.Join(r.HTML(f), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		os.Remove(f.Name())
-		return fmt.Errorf("write report: %w", err)
-	}
-	return nil
 }

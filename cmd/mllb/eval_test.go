@@ -9,18 +9,18 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"mllb/dataset"
 	"mllb/features"
+	"mllb/learn/dataset"
 )
 
 // TestEvalScripts are sessions with two samples of package dataset, and with
 // hard.parquet, whose records the locality rule did not decide.
 func TestEvalScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
-		Dir: "testdata/eval", UpdateScripts: *update, RequireExplicitExec: true,
+		Dir: "testdata/eval", UpdateScripts: *update, RequireExplicitExec: true, Condition: condition,
 		Setup: func(env *testscript.Env) error {
 			for _, name := range []string{"a.parquet", "newer.parquet"} {
-				b, err := os.ReadFile(filepath.Join("../../dataset/testdata", name))
+				b, err := os.ReadFile(filepath.Join("../../learn/dataset/testdata", name))
 				if err != nil {
 					return err
 				}

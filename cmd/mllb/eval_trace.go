@@ -7,9 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 
-	"mllb/eval"
+	"mllb/internal/namedfile"
+	"mllb/internal/number"
 	"mllb/kernel"
 )
 
@@ -17,13 +17,13 @@ import (
 // one is not what the model gives.
 func (c *evalCmd) trace(out output) error {
 	if len(c.Files) > 0 || c.Held || c.Explain > 0 || c.Importance || c.LoadMatrix || c.HTML != "" {
-		return usagef("eval: --trace goes with --model and --json alone")
+		return usagef("eval: --trace can be combined only with --model and --json")
 	}
 	m, err := loadModel(c.Model)
 	if err != nil {
 		return err
 	}
-	f, err := os.Open(c.Trace)
+	f, err := namedfile.Open(c.Trace)
 	if err != nil {
 		return err
 	}
@@ -38,7 +38,7 @@ func (c *evalCmd) trace(out output) error {
 		err = drawTrace(out.stdout, v)
 	}
 	if err == nil && v.Wrong > 0 {
-		err = fmt.Errorf("%s: %d decisions are not what the model gives, first: %w", c.Trace, v.Wrong, v.First)
+		err = fmt.Errorf("%s: %d of %s not what the model computes, first: %w", c.Trace, v.Wrong, number.Of(v.Decisions, "decision"), v.First)
 	}
 	return err
 }
@@ -51,7 +51,7 @@ func drawTrace(w io.Writer, v *kernel.Verdict) error {
 		_, ferr := fmt.Fprintf(w, "logits in floats       %d, at most %.4g from those in integers\n", v.Floats, v.Largest)
 		err = errors.Join(err, ferr)
 	}
-	percent := func(x float64) string { return eval.Figure(x).Percent() }
+	percent := func(x float64) string { return number.Num(x).Points(3) }
 	_, terr := fmt.Fprintf(w, "agreement %%            %s (majority %s)\nbalanced agreement %%   %s\n\n"+
 		"                    network: stay  network: migrate\nrule: stay      %17d %17d\nrule: migrate   %17d %17d\n",
 		percent(c.Accuracy()), percent(c.Majority()), percent(c.Balanced()), c.N[0][0], c.N[0][1], c.N[1][0], c.N[1][1])
@@ -63,16 +63,16 @@ func traceJSON(w io.Writer, v *kernel.Verdict) error {
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
 	return enc.Encode(struct {
-		Decisions int         `json:"decisions"`
-		Outside   int         `json:"outside"`
-		Lost      uint64      `json:"lost"`
-		Integers  int         `json:"integers"`
-		Floats    int         `json:"floats"`
-		Wrong     int         `json:"wrong"`
-		Agreement eval.Figure `json:"agreement"`
-		Majority  eval.Figure `json:"majority"`
-		Balanced  eval.Figure `json:"balanced_agreement"`
-		Confusion [2][2]int   `json:"confusion"` // by the rule, then by the network; stay first
+		Decisions int        `json:"decisions"`
+		Outside   int        `json:"outside"`
+		Lost      uint64     `json:"lost"`
+		Integers  int        `json:"integers"`
+		Floats    int        `json:"floats"`
+		Wrong     int        `json:"wrong"`
+		Agreement number.Num `json:"agreement"`
+		Majority  number.Num `json:"majority"`
+		Balanced  number.Num `json:"balanced_agreement"`
+		Confusion [2][2]int  `json:"confusion"` // by the rule, then by the network; stay first
 	}{v.Decisions, v.Outside, v.Lost, v.Integers, v.Floats, v.Wrong,
-		eval.Figure(c.Accuracy()), eval.Figure(c.Majority()), eval.Figure(c.Balanced()), c.N})
+		number.Num(c.Accuracy()), number.Num(c.Majority()), number.Num(c.Balanced()), c.N})
 }

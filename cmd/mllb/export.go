@@ -3,28 +3,30 @@
 package main
 
 import (
-	"bytes"
 	"context"
+	"fmt"
 	"io"
 
-	"mllb/export"
+	"mllb/internal/namedfile"
+	"mllb/learn/export"
 	"mllb/mlp"
 )
 
 type exportCmd struct {
-	Model  string `placeholder:"FILE" help:"The model; the built-in one if not given."`
+	Model  string `placeholder:"FILE" help:"Model to export. Default: the built-in one."`
 	Header string `placeholder:"FILE" help:"Write a C header of integer weights, for the kernel and for BPF. - is standard output."`
-	Golden string `placeholder:"FILE" help:"Write golden vectors as JSON: inputs, hidden layer and output that any implementation of the header has to give to the bit."`
+	Golden string `placeholder:"FILE" help:"Write golden vectors as JSON: inputs, hidden layer and output that every implementation of the header must reproduce to the bit."`
 	ONNX   string `name:"onnx" placeholder:"FILE" help:"Write the network in floating point as ONNX."`
 	Kernel string `placeholder:"FILE" help:"Write the blob that a kernel with mllb's patches takes at /sys/kernel/debug/sched/mllb/model."`
-	Cases  int    `default:"64" help:"Golden vectors (${default})."`
-	Seed   uint64 `default:"1" help:"Of the golden vectors (${default})."`
+	Cases  int    `default:"64" help:"Number of golden vectors (${default})."`
+	Seed   uint64 `default:"1" help:"Random seed of the golden vectors (${default})."`
+	forceFlag
 }
 
 // Run exports a model.
-func (c *exportCmd) Run(_ context.Context, out output) error {
+func (c *exportCmd) Run(ctx context.Context) error {
 	if c.Header == "" && c.Golden == "" && c.ONNX == "" && c.Kernel == "" {
-		return usagef("export: give --header, --golden, --onnx or --kernel, or nothing comes of it")
+		return usagef("export: at least one of --header, --golden, --onnx, --kernel is required")
 	}
 	if c.Cases < 1 {
 		return usagef("export: --cases %d is less than 1", c.Cases)
@@ -33,35 +35,34 @@ func (c *exportCmd) Run(_ context.Context, out output) error {
 	if err != nil {
 		return err
 	}
-	for _, f := range []struct {
-		path  string
-		write func(io.Writer) error
+	files := []struct {
+		flag, path string
+		write      func(io.Writer) error
 	}{
-		{c.Header, func(w io.Writer) error { return export.Header(w, m) }},
-		{c.Golden, func(w io.Writer) error {
+		{"header", c.Header, func(w io.Writer) error { return export.Header(w, m) }},
+		{"golden", c.Golden, func(w io.Writer) error {
 			g, err := mlp.NewGolden(m, m.Provenance.Source, c.Cases, c.Seed)
 			if err != nil {
 				return err
 			}
 			return g.Write(w)
 		}},
-		{c.ONNX, func(w io.Writer) error { return export.ONNX(w, m) }},
-		{c.Kernel, func(w io.Writer) error { return export.Kernel(w, m) }},
-	} {
+		{"onnx", c.ONNX, func(w io.Writer) error { return export.ONNX(w, m) }},
+		{"kernel", c.Kernel, func(w io.Writer) error { return export.Kernel(w, m) }},
+	}
+	others := []string{c.Model}
+	for _, f := range files {
+		if err := namedfile.CheckNew(f.path, c.Force, others...); err != nil {
+			return fmt.Errorf("--%s: %w", f.flag, err)
+		}
+		others = append(others, f.path)
+	}
+	for _, f := range files {
 		if f.path == "" {
 			continue
 		}
-		var b bytes.Buffer
-		if err := f.write(&b); err != nil {
-			return err
-		}
-		if f.path == "-" {
-			_, err = out.stdout.Write(b.Bytes())
-		} else {
-			err = writeFile(f.path, b.Bytes())
-		}
-		if err != nil {
-			return err
+		if err := namedfile.WriteNew(ctx, f.path, c.Force, f.write); err != nil {
+			return fmt.Errorf("--%s: %w", f.flag, err)
 		}
 	}
 	return nil

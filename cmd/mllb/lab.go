@@ -6,40 +6,43 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"time"
 
+	"mllb/internal/namedfile"
+	"mllb/internal/number"
 	"mllb/lab"
 )
 
 // labCmd is the virtual host.
 type labCmd struct {
 	Run       labRunCmd       `cmd:"" help:"Run a command in a virtual host of any shape, on a stock kernel."`
-	Shell     labShellCmd     `cmd:"" help:"Open a prompt in such a host."`
-	Fetch     labFetchCmd     `cmd:"" help:"Get kernels from Debian's packages, without installing them."`
+	Shell     labShellCmd     `cmd:"" help:"Open a shell in a virtual host."`
+	Fetch     labFetchCmd     `cmd:"" help:"Download kernels from Debian's packages, without installing them."`
 	Test      labTestCmd      `cmd:"" help:"Run this module's tests that need a kernel, on real kernels."`
-	Record    labRecordCmd    `cmd:"" help:"Record what a stock kernel decides under many loads, as datasets."`
+	Record    labRecordCmd    `cmd:"" help:"Record the decisions of a stock kernel under many loads, as datasets."`
 	RecordRun labRecordRunCmd `cmd:"" hidden:""`
 }
 
 // labFlags describe a guest.
 type labFlags struct {
 	Topology string   `default:"2x4x2" help:"Shape of the guest: SOCKETSxCORESxTHREADS or SOCKETSxCACHESxCORESxTHREADS. Each socket is a NUMA node."`
-	Memory   int      `placeholder:"MIB" help:"Memory of the guest in MiB, spread over the nodes. Default: 1024 a node."`
-	Accel    string   `default:"auto" enum:"auto,kvm,tcg" help:"KVM, emulation, or KVM where a probe guest boots with it."`
-	Threads  string   `default:"single" enum:"single,multi" help:"Emulate all CPUs in one host thread (never seen to fail) or in one each (faster, now and then a guest oopses)."`
-	ICount   bool     `name:"icount" help:"Let the guest's clock count instructions: one is a nanosecond. Implies emulation with --threads single."`
-	CgroupV1 bool     `name:"cgroup-v1" help:"Mount the v1 cpuset hierarchy instead of v2. Debian's 6.12 and 7.2 have no v1 cpuset: use your own kernel."`
-	Append   string   `placeholder:"PARAMS" help:"More kernel parameters."`
-	Copy     []string `sep:"none" placeholder:"FILE[:DEST]" help:"Put a file or directory in the guest, programs with their libraries. Default: programs to /bin, others to /root. Repeatable."`
-	Cache    string   `placeholder:"DIR" help:"Where kernels and built programs are kept. Default: mllb in the user's cache directory."`
-	Tries    int      `default:"3" help:"Guests to start, one after the other, if one dies by an oops or hangs."`
+	Memory   int      `placeholder:"MIB" help:"Memory of the guest in MiB, spread over the nodes. Default: 1024 per node."`
+	Accel    string   `default:"auto" enum:"auto,kvm,tcg" help:"KVM, emulation (tcg), or KVM if a probe guest boots with it (auto)."`
+	Threads  string   `default:"single" enum:"single,multi" help:"Emulate all CPUs in one host thread (no known failures) or each in its own (faster, but guests oops now and then)."`
+	ICount   bool     `name:"icount" help:"Let the guest's clock advance by a nanosecond per instruction. Implies emulation with --threads single."`
+	CgroupV1 bool     `name:"cgroup-v1" help:"Mount the v1 cpuset hierarchy instead of v2. Debian's 6.1 has it, 6.12 and 7.2 do not."`
+	Append   string   `empty:"" placeholder:"PARAMS" help:"Additional kernel parameters."`
+	Copy     []string `sep:"none" placeholder:"FILE[:DEST]" help:"Copy a file or directory into the guest, a program with its libraries. Default: programs to /bin, others to /root. Repeatable."`
+	Cache    string   `placeholder:"DIR" help:"Cache of kernels and built programs. Default: mllb in the user's cache directory."`
+	Tries    int      `default:"3" help:"Number of guests to start, one after the other, if one oopses or hangs."`
 }
 
 // kernelFlag is apart because lab test has its own.
 type kernelFlag struct {
-	Kernel string `default:"6.12" placeholder:"6.12|7.2|PATH" help:"A kernel that lab fetch has got, or a bzImage. Default: 6.12."`
+	Kernel string `default:"6.12" placeholder:"6.1|6.12|7.2|PATH" help:"A kernel fetched by lab fetch, or a bzImage. Default: 6.12."`
 }
 
 // labError is a failure of the lab, not of what ran in it.
@@ -102,10 +105,10 @@ func (f labFlags) config(out output) (lab.Config, error) {
 		return lab.Config{}, usageError{err}
 	}
 	if f.Memory < 0 || f.Memory > 0 && f.Memory < 128*shape.Sockets {
-		return lab.Config{}, usagef("--memory %d: a node needs at least 128 MiB", f.Memory)
+		return lab.Config{}, usagef("--memory %d: each node needs at least 128 MiB", f.Memory)
 	}
 	if f.Tries < 1 {
-		return lab.Config{}, usagef("--tries %d: want at least 1", f.Tries)
+		return lab.Config{}, usagef("--tries %d is below 1", f.Tries)
 	}
 	self, err := os.Executable()
 	if err != nil {
@@ -135,7 +138,7 @@ func (f labFlags) programs(ctx context.Context, cfg *lab.Config) error {
 	}
 	mllbd, err := lab.Tool(ctx, cache, "mllbd")
 	if err != nil {
-		cfg.Notice("without mllbd: " + err.Error())
+		cfg.Notice("mllbd is missing in the guest: " + err.Error())
 	} else {
 		cfg.Files = append(cfg.Files, lab.File{Host: mllbd, Guest: "/bin/mllbd"})
 	}
@@ -160,25 +163,20 @@ func (f labFlags) kernel(ctx context.Context, cfg *lab.Config, name string) erro
 type labRunCmd struct {
 	labFlags
 	kernelFlag
-	Out     string        `placeholder:"DIR" help:"Bring back what the command leaves in /out."`
-	Console string        `placeholder:"FILE" help:"Keep the kernel's console."`
+	Out     string        `placeholder:"DIR" help:"Copy what the command leaves in /out to DIR."`
+	Console string        `placeholder:"FILE" help:"Write the kernel's console to FILE."`
 	Env     []string      `sep:"none" placeholder:"KEY=VALUE" help:"Set in the command's environment. Repeatable."`
-	Timeout time.Duration `default:"10m" help:"Limit for the guest as a whole, by the host's clock; 0 is none."`
-	Command []string      `arg:"" passthrough:"" name:"cmd" help:"What to run, as root."`
+	Timeout time.Duration `default:"10m" help:"Time limit for the whole guest, by the host's clock; 0: none."`
+	Command []string      `arg:"" passthrough:"" name:"cmd" help:"Command to run, as root."`
 }
 
 // Help documents what flags cannot.
 func (labRunCmd) Help() string {
-	return `The guest holds busybox, mllb, mllbd and, if this host has it, stress-ng.
-When the command ends, so does whatever it left running.
+	return `The guest contains busybox, mllb, mllbd and, if this host has it, stress-ng.
+Processes that the command leaves running are killed when it ends.
 
-Exit status: the command's own, or
-  123  the guest's kernel oopsed, panicked or hung, in every try
-  124  --timeout ran out
-  125  the lab failed before or beside the command
-  126  the command cannot be executed in the guest
-  127  the command was not found in the guest
-  128+N  signal N ended the command`
+Exit status:
+` + exitHelp("lab run")
 }
 
 // Run runs the command and returns its status as an error.
@@ -192,23 +190,29 @@ func (c *labRunCmd) run(ctx context.Context, out output) error {
 		args = args[1:]
 	}
 	if len(args) == 0 {
-		return usagef("lab run: no command: mllb lab run [flags] -- CMD ARGS")
+		return usagef("lab run: there is no command after --")
 	}
 	if c.Timeout < 0 {
-		return usagef("--timeout %v: want 0 or more", c.Timeout)
+		return usagef("--timeout %v is below 0", c.Timeout)
+	}
+	if err := checkDir("--out", c.Out); err != nil {
+		return err
+	}
+	var console io.WriteCloser
+	if c.Console != "" {
+		var err error
+		if console, err = namedfile.Log(c.Console, os.O_TRUNC); err != nil {
+			return fmt.Errorf("--console: %w", err)
+		}
+		defer console.Close()
 	}
 	cfg, err := c.guest(ctx, out, c.Kernel)
 	if err != nil {
 		return err
 	}
 	cfg.Args, cfg.Env, cfg.OutDir, cfg.Timeout = args, c.Env, c.Out, c.Timeout
-	if c.Console != "" {
-		f, err := os.Create(c.Console)
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		cfg.Console = f
+	if console != nil {
+		cfg.Console = console
 	}
 	return runGuest(ctx, cfg)
 }
@@ -222,23 +226,23 @@ func runGuest(ctx context.Context, cfg lab.Config) error {
 		cfg.Notice("the end of the guest's console:\n" + died.ConsoleTail())
 	}
 	if n := len(res.Warnings); n > 0 {
-		cfg.Notice(fmt.Sprintf("the guest's kernel warned %d times, first: %s", n, res.Warnings[0]))
+		cfg.Notice(fmt.Sprintf("the guest's kernel printed %s, first: %s", number.Of(n, "warning"), res.Warnings[0]))
 	}
 	if n := len(res.Stalls); n > 0 {
-		cfg.Notice(fmt.Sprintf("the guest's kernel saw %d stalls, first: %s", n, res.Stalls[0]))
+		cfg.Notice(fmt.Sprintf("the guest's kernel reported %s, first: %s", number.Of(n, "stall"), res.Stalls[0]))
 	}
 	if res.Skipped > 0 {
-		cfg.Notice(fmt.Sprintf("%d entries of /out are neither files nor directories and stayed behind", res.Skipped))
+		cfg.Notice(fmt.Sprintf("not copied from /out, for being neither files nor directories: %d", res.Skipped))
 	}
 	if cfg.OutDir != "" && err == nil {
-		cfg.Notice(fmt.Sprintf("%d files in %s", res.Files, cfg.OutDir))
+		cfg.Notice(fmt.Sprintf("copied %s to %s", number.Of(res.Files, "file"), cfg.OutDir))
 	}
 	return err
 }
 
 type labFetchCmd struct {
-	Series []string `arg:"" optional:"" placeholder:"6.12|7.2" help:"Kernel series. Default: all."`
-	Cache  string   `placeholder:"DIR" help:"Where to keep them. Default: mllb in the user's cache directory."`
+	Series []string `arg:"" optional:"" placeholder:"6.1|6.12|7.2" help:"Kernel series. Default: 6.12 and 7.2."`
+	Cache  string   `placeholder:"DIR" help:"Cache of kernels. Default: mllb in the user's cache directory."`
 }
 
 // Run fetches each series and prints a line for it.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"runtime"
 	"slices"
@@ -17,19 +18,19 @@ import (
 )
 
 type labRecordCmd struct {
-	Profile  string        `required:"" enum:"paper,diverse" help:"Which loads: ${enum}; see below."`
-	Out      string        `required:"" placeholder:"DIR" help:"Where the files go, one for each run. Runs whose file is there are skipped."`
-	Records  uint64        `default:"100000" placeholder:"N" help:"Usable records to aim at, in all. A run ends at the first report, one every 5 s, that has its share: busy ones give several times theirs."`
-	Duration time.Duration `default:"5m" help:"Limit for the load of one run, by the guest's clock, however few its records."`
-	Seeds    int           `placeholder:"N" help:"Times that the profile is run, each with another seed. Default: the profile's."`
-	Topology []string      `placeholder:"SHAPE" help:"Machines that the seeds take in turn. Repeatable. Default: the profile's."`
+	Profile  string        `required:"" enum:"paper,diverse" placeholder:"NAME" help:"Loads to record: ${enum}; see below."`
+	Out      string        `required:"" placeholder:"DIR" help:"Directory of the files, one per run. Runs whose file exists are skipped."`
+	Records  uint64        `default:"100000" placeholder:"N" help:"Total number of usable records to aim for. A run ends at the first report, one every 5 s, that reaches its share; busy runs give several times theirs."`
+	Duration time.Duration `default:"5m" help:"Time limit for the load of one run, by the guest's clock, however few its records."`
+	Seeds    int           `placeholder:"N" help:"Number of times to run the profile, each with a different seed. Default: the profile's."`
+	Topology []string      `placeholder:"SHAPE" help:"Machines to use in turn for the seeds. Repeatable. Default: the profile's."`
 	Only     []string      `sep:"none" placeholder:"RUN" help:"Make only this run. Repeatable."`
-	List     bool          `help:"Print the names of the runs and what they are to record, and end."`
-	Jobs     int           `placeholder:"N" help:"Guests at a time. Default: one for each CPU."`
-	Memory   int           `placeholder:"MIB" help:"Memory of a guest in MiB. Default: 1024 a node."`
+	List     bool          `help:"Print the runs and the number of records of each, and exit."`
+	Jobs     int           `placeholder:"N" help:"Number of guests at a time. Default: one per CPU."`
+	Memory   int           `placeholder:"MIB" help:"Memory of a guest in MiB. Default: 1024 per node."`
 	Accel    string        `default:"auto" enum:"auto,kvm,tcg" help:"As in lab run."`
 	Tries    int           `default:"3" help:"As in lab run."`
-	Timeout  time.Duration `default:"30m" help:"Limit for one guest as a whole, by the host's clock."`
+	Timeout  time.Duration `default:"30m" help:"Time limit for one whole guest, by the host's clock."`
 	Cache    string        `placeholder:"DIR" help:"As in lab run."`
 	kernelFlag
 }
@@ -37,11 +38,11 @@ type labRecordCmd struct {
 // Help documents what flags cannot.
 func (labRecordCmd) Help() string {
 	var b strings.Builder
-	b.WriteString("Each run is a workload in a guest of its own, beside mllbd collect. Profiles:\n")
+	b.WriteString("Each run is one load in a guest of its own, recorded by mllb collect. Profiles:\n")
 	for _, p := range record.Profiles() {
 		fmt.Fprintf(&b, "  %-8s %s\n", p.Name, p.Help)
 	}
-	b.WriteString("Stopped for whatever reason, the same command goes on with the runs that are missing.")
+	b.WriteString("If it is interrupted, the same command resumes with the missing runs.")
 	return b.String()
 }
 
@@ -51,7 +52,7 @@ func (c *labRecordCmd) Run(ctx context.Context, out output) error {
 }
 
 func (c *labRecordCmd) run(ctx context.Context, out output) error {
-	runs, err := c.plan()
+	runs, err := c.plan(out.stderr)
 	if err != nil {
 		return err
 	}
@@ -69,10 +70,10 @@ func (c *labRecordCmd) run(ctx context.Context, out output) error {
 }
 
 // plan makes the runs of the profile, or those that were asked for.
-func (c *labRecordCmd) plan() ([]record.Run, error) {
+func (c *labRecordCmd) plan(stderr io.Writer) ([]record.Run, error) {
 	at := slices.IndexFunc(record.Profiles(), func(p record.Profile) bool { return p.Name == c.Profile })
 	if c.Seeds < 0 || c.Records < 1 || c.Duration <= 0 || c.Jobs < 0 {
-		return nil, usagef("--seeds, --records, --duration and --jobs must be above 0")
+		return nil, usagef("--records and --duration must be above 0, --seeds and --jobs not below")
 	}
 	runs, err := record.Profiles()[at].Plan(record.Choice{
 		Series: c.Kernel, Shapes: c.Topology, Seeds: c.Seeds, Records: c.Records, Duration: c.Duration, Recipe: c.recipe(),
@@ -83,7 +84,11 @@ func (c *labRecordCmd) plan() ([]record.Run, error) {
 	if len(c.Only) == 0 {
 		return runs, nil
 	}
-	for _, name := range c.Only {
+	for i, name := range c.Only {
+		if now, renamed := record.Renamed(name); renamed {
+			warnRenamed(stderr, name, now)
+			name, c.Only[i] = now, now
+		}
 		if !slices.ContainsFunc(runs, func(r record.Run) bool { return r.Name() == name }) {
 			return nil, usagef("--only %s: no such run (--list prints them)", name)
 		}
@@ -104,6 +109,9 @@ func (c *labRecordCmd) recipe() string {
 }
 
 func (c *labRecordCmd) recorder(ctx context.Context, out output, runs []record.Run) (*record.Recorder, error) {
+	if err := checkDir("--out", c.Out); err != nil {
+		return nil, err
+	}
 	flags := labFlags{Topology: "1x1x1", Memory: c.Memory, Accel: c.Accel, Threads: "single", Cache: c.Cache, Tries: c.Tries}
 	cfg, err := flags.guest(ctx, out, c.Kernel)
 	if err != nil {
@@ -129,7 +137,7 @@ type labRecordRunCmd struct {
 // Run is called in the guest.
 func (c *labRecordRunCmd) Run(ctx context.Context, out output) error {
 	if os.Getenv("MLLB_LAB") == "" {
-		return usageError{errors.New("lab record-run runs in guests only: it kills and tunes what it finds")}
+		return usageError{errors.New("lab record-run runs in guests only: it changes kernel settings and kills processes")}
 	}
 	r, err := record.Decode(c.Spec)
 	if err != nil {

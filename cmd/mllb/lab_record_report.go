@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"mllb/internal/number"
 	"mllb/lab/record"
 )
 
@@ -34,7 +35,7 @@ func (r *recordReport) say(format string, args ...any) {
 func (r *recordReport) Skipped(run record.Run) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.say("%s: is there", run.Name())
+	r.say("%s: already recorded", run.Name())
 }
 
 func (r *recordReport) Started(run record.Run) {
@@ -82,7 +83,7 @@ func (r *recordReport) Notice(run record.Run, what string) {
 func (r *recordReport) Output(run record.Run, stderr string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.say("%s said:\n    %s", run.Name(), strings.ReplaceAll(stderr, "\n", "\n    "))
+	r.say("stderr of %s:\n    %s", run.Name(), strings.ReplaceAll(stderr, "\n", "\n    "))
 }
 
 // Remaining estimates the time left from how long runs took so far.
@@ -90,5 +91,5 @@ func (r *recordReport) Remaining(runs int, took []record.Took) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	left := time.Since(r.start) / time.Duration(len(took)) * time.Duration(runs)
-	r.until = fmt.Sprintf("; %d runs and about %v left", runs, left.Round(time.Minute))
+	r.until = fmt.Sprintf("; %s, about %v left", number.Of(runs, "run"), left.Round(time.Minute))
 }

@@ -15,7 +15,7 @@ import (
 type labShellCmd struct {
 	labFlags
 	kernelFlag
-	Out string `placeholder:"DIR" help:"Bring back what is in /out at the end."`
+	Out string `placeholder:"DIR" help:"Copy what is in /out to DIR at the end."`
 }
 
 // escape ends the guest, as it ends telnet: Ctrl-].
@@ -27,6 +27,9 @@ func (c *labShellCmd) Run(ctx context.Context, out output) error {
 }
 
 func (c *labShellCmd) run(ctx context.Context, out output) error {
+	if err := checkDir("--out", c.Out); err != nil {
+		return err
+	}
 	cfg, err := c.guest(ctx, out, c.Kernel)
 	if err != nil {
 		return err
@@ -41,10 +44,10 @@ func (c *labShellCmd) run(ctx context.Context, out output) error {
 	if cols, rows, err := term.GetSize(isOut); err == nil {
 		cfg.Cols, cfg.Rows = uint16(cols), uint16(rows)
 	}
-	cfg.Notice("exit or Ctrl-D leaves, Ctrl-] turns the guest off")
+	cfg.Notice("leave with exit or Ctrl-D; Ctrl-] turns the guest off")
 	state, err := term.MakeRaw(in)
 	if err != nil {
-		return fmt.Errorf("set the terminal: %w", err)
+		return fmt.Errorf("set the terminal to raw mode: %w", err)
 	}
 	defer func() { _ = term.Restore(in, state) }() // the terminal may be gone
 	ctx, cancel := context.WithCancelCause(ctx)

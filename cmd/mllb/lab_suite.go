@@ -11,21 +11,22 @@ import (
 	"strings"
 	"time"
 
+	"mllb/internal/number"
 	"mllb/lab"
 )
 
 type labTestCmd struct {
 	labFlags
-	Kernel  []string      `placeholder:"6.12|7.2|PATH" help:"Kernels to test on. Repeatable. Default: 6.12 and 7.2."`
-	Fetch   bool          `help:"Get kernels that are not there yet."`
+	Kernel  []string      `placeholder:"6.1|6.12|7.2|PATH" help:"Kernel to test on. Repeatable. Default: 6.12 and 7.2."`
+	Fetch   bool          `help:"Fetch kernels that are missing."`
 	Short   bool          `help:"Run the tests with -test.short."`
 	Match   string        `placeholder:"REGEX" help:"Run only the tests that match."`
-	Names   bool          `help:"Print the name of every test, not only of those that did not pass."`
-	Verbose bool          `short:"v" help:"Print what every test logs, and the names."`
-	Logs    string        `placeholder:"DIR" help:"Where full outputs go. Default: logs in the cache."`
-	Timeout time.Duration `default:"20m" help:"Limit for one package on one kernel."`
-	Retries int           `default:"1" help:"How often tests that failed are run again, in a fresh guest. One that passes then is printed as FLAKY and fails nothing: emulated guests get starved."`
-	Package []string      `arg:"" optional:"" help:"Packages, as features/bpf. Default: those whose tests need a kernel."`
+	Names   bool          `help:"Print the name of every test, not only of those that failed or were skipped."`
+	Verbose bool          `short:"v" help:"Print the name and the log of every test."`
+	Logs    string        `placeholder:"DIR" help:"Directory of the full outputs. Default: logs in the cache."`
+	Timeout time.Duration `default:"20m" help:"Time limit for one package on one kernel."`
+	Retries int           `default:"1" help:"How often to repeat failed tests, in a fresh guest. One that then passes is reported as FLAKY and is no failure: emulated guests get starved."`
+	Package []string      `arg:"" optional:"" help:"Packages to test, such as features/bpf. Default: those whose tests need a kernel."`
 }
 
 // errTestsFailed is said after the table that shows them.
@@ -42,7 +43,10 @@ func (c *labTestCmd) Run(ctx context.Context, out output) error {
 
 func (c *labTestCmd) run(ctx context.Context, out output) error {
 	if c.Retries < 0 {
-		return usagef("--retries %d: want 0 or more", c.Retries)
+		return usagef("--retries %d is below 0", c.Retries)
+	}
+	if err := checkDir("--logs", c.Logs); err != nil {
+		return err
 	}
 	root, err := lab.ModuleRoot(ctx)
 	if err != nil {
@@ -105,7 +109,7 @@ func (c *labTestCmd) kernels(ctx context.Context, cache string, cfg *lab.Config)
 }
 
 // flakyNote follows the name of a test.
-var flakyNote = map[string]string{"FLAKY": " (failed, and passed when it was run again)"}
+var flakyNote = map[string]string{"FLAKY": " (failed, but passed when repeated)"}
 
 // report prints one package on one kernel.
 func (c *labTestCmd) report(w io.Writer, p lab.Package) {
@@ -119,13 +123,13 @@ func (c *labTestCmd) report(w io.Writer, p lab.Package) {
 		fmt.Fprintf(w, ", %d flaky", n)
 	}
 	if p.Retries > 0 {
-		fmt.Fprintf(w, ", %d times run again", p.Retries)
+		fmt.Fprintf(w, ", repeated %s", number.Of(p.Retries, "time"))
 	}
 	if p.Died > 0 {
-		fmt.Fprintf(w, ", %d guests died before", p.Died)
+		fmt.Fprintf(w, ", %s died", number.Of(p.Died, "guest"))
 	}
 	if p.Stalls > 0 {
-		fmt.Fprintf(w, ", %d stalls", p.Stalls)
+		fmt.Fprintf(w, ", %s", number.Of(p.Stalls, "stall"))
 	}
 	fmt.Fprintln(w)
 	for _, t := range p.Tests {
@@ -150,7 +154,7 @@ func (c *labTestCmd) report(w io.Writer, p lab.Package) {
 	}
 	var died *lab.GuestError
 	if errors.As(p.Err, &died) {
-		fmt.Fprintf(w, "     its console:\n%s\n", died.ConsoleTail())
+		fmt.Fprintf(w, "     console of the guest:\n%s\n", died.ConsoleTail())
 	}
 }
 

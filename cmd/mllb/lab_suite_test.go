@@ -28,8 +28,8 @@ func TestLabSummary(t *testing.T) {
 		want    []string
 	}{
 		{"verbose", []lab.Package{good}, true, false, []string{"PASS TestA\n          1 of 1\n"}},
-		{"flaky", []lab.Package{good}, false, false, []string{"ok   k p: 1 passed, 0 skipped, 0 failed (0 s), 1 flaky, 1 times run again",
-			"FLAKY TestB (failed, and passed when it was run again)", "starved", "k: 1 passed, 0 skipped, 0 failed, 1 flaky;"}},
+		{"flaky", []lab.Package{good}, false, false, []string{"ok   k p: 1 passed, 0 skipped, 0 failed (0 s), 1 flaky, repeated 1 time",
+			"FLAKY TestB (failed, but passed when repeated)", "starved", "k: 1 passed, 0 skipped, 0 failed, 1 flaky;"}},
 		{"failed", []lab.Package{good, bad}, false, true, []string{"FAIL k q: 1 passed, 0 skipped, 1 failed", "FAIL TestC", "k: 2 passed, 0 skipped, 1 failed, 1 flaky;"}},
 		{"nothing passed", []lab.Package{none}, false, true, []string{"ok   k r:", "k: 0 passed, 1 skipped, 0 failed, 0 flaky;"}},
 	} {

@@ -3,26 +3,27 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 
 	"mllb/bench"
+	"mllb/internal/namedfile"
 )
 
 type reportCmd struct {
 	Dirs []string `arg:"" name:"dir" help:"Result directories of mllb bench."`
 	JSON bool     `name:"json" help:"Print JSON instead of tables."`
-	HTML string   `name:"html" placeholder:"FILE" help:"Also write the page, with several directories the page that compares them."`
+	HTML string   `name:"html" placeholder:"FILE" help:"Also write the report as an HTML page."`
+	forceFlag
 }
 
 // Help documents what flags cannot.
 func (reportCmd) Help() string {
-	return `With one directory: its report, made anew of its runs, also while they are still being made.
-What mllbd latency --out DIR/latency.json wrote there becomes figure 4.
-With several, of one machine or of many: each arm against the stock of its own directory, side by side.`
+	return `With one directory: its report, rebuilt from its runs, even while the benchmark is running.
+What mllb latency --out DIR/latency.json wrote there becomes figure 4.
+With several, from one machine or many: each arm compared with stock of its own directory, side by side.`
 }
 
 // drawn is what can be shown.
@@ -32,7 +33,10 @@ type drawn interface {
 }
 
 // Run reports.
-func (c *reportCmd) Run(out output) error {
+func (c *reportCmd) Run(ctx context.Context, out output) error {
+	if err := namedfile.CheckNew(c.HTML, c.Force); err != nil {
+		return fmt.Errorf("--html: %w", err)
+	}
 	var reports []*bench.Report
 	for _, dir := range c.Dirs {
 		r, err := bench.Load(dir)
@@ -46,8 +50,8 @@ func (c *reportCmd) Run(out output) error {
 		what = bench.Compare(reports)
 	}
 	if c.HTML != "" {
-		if err := writePage(c.HTML, what.HTML); err != nil {
-			return fmt.Errorf("report: %w", err)
+		if err := namedfile.WriteNew(ctx, c.HTML, c.Force, what.HTML); err != nil {
+			return fmt.Errorf("--html: %w", err)
 		}
 	}
 	if !c.JSON {
@@ -56,25 +60,4 @@ func (c *reportCmd) Run(out output) error {
 	enc := json.NewEncoder(out.stdout)
 	enc.SetIndent("", " ")
 	return enc.Encode(what)
-}
-
-// writePage writes the file, or leaves what was there.
-func writePage(path string, write func(io.Writer) error) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".page-")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) // gone, once it has its name
-	if err := write(f); err != nil {
-		f.Close()
-		return err
-	}
-	if err := f.Chmod(0o644); err != nil {
-		f.Close()
-		return err
-	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
 }

@@ -9,26 +9,26 @@ import (
 	"os"
 	"path/filepath"
 
+	"mllb/internal/version"
 	"mllb/lab"
-	"mllb/reproduce"
+	"mllb/lab/reproduce"
 )
 
 type reproduceCmd struct {
-	Dir    string   `default:"reproduction" placeholder:"DIR" help:"Where results and recordings are kept (${default}). What is there is not done again."`
+	Dir    string   `default:"reproduction" placeholder:"DIR" help:"Directory of results and recordings (${default}). Finished steps are not repeated."`
 	Quick  bool     `help:"A quarter of an hour instead of hours: fewer and shorter runs, 3,000 live decisions."`
 	Report string   `default:"docs/REPRODUCTION.md" placeholder:"FILE" help:"The report to write (${default})."`
-	Data   []string `sep:"none" placeholder:"FILE" help:"Learn from these datasets instead of recording. Repeatable. Default, unless --quick or --record: those in data/, if there are any."`
-	Record bool     `help:"Record, whatever is in data/."`
-	Cache  string   `placeholder:"DIR" help:"Where kernels and built programs are kept. Default: mllb in the user's cache directory."`
+	Data   []string `sep:"none" placeholder:"FILE" help:"Dataset to learn from instead of recording. Repeatable. Default, unless --quick or --record: those in data/, if any."`
+	Record bool     `help:"Record, even if data/ has datasets."`
+	Cache  string   `placeholder:"DIR" help:"Cache of kernels and built programs. Default: mllb in the user's cache directory."`
 	Accel  string   `default:"auto" enum:"auto,kvm,tcg" help:"As in lab run."`
 }
 
 // Help documents what flags cannot.
 func (reproduceCmd) Help() string {
-	return `Boots the paper's machine as guests, records what the kernel decides, trains and
-judges as the paper did and with whole runs held out, puts live decisions to the model, and
-writes the paper's numbers beside these. Stopped for whatever reason, the same
-command goes on where it was.`
+	return `Boots guests shaped like the paper's machine, records the kernel's decisions, trains and evaluates as the
+paper did and with whole runs held out, compares the model with live decisions, and writes a report with
+the paper's numbers next to the measured ones. If it is interrupted, the same command resumes.`
 }
 
 // corpusGlob is the datasets of this repository, named after kernels.
@@ -50,9 +50,9 @@ func (c *reproduceCmd) Run(ctx context.Context, out output) error {
 
 func (c *reproduceCmd) config(out output) (reproduce.Config, error) {
 	if c.Record && len(c.Data) > 0 {
-		return reproduce.Config{}, usagef("reproduce: --data instead of --record")
+		return reproduce.Config{}, usagef("reproduce: --data and --record exclude each other")
 	}
-	cfg := reproduce.Config{Dir: c.Dir, Scale: reproduce.Full, Data: c.Data, Report: c.Report, Command: c.command(), Version: version(), Out: out.stderr}
+	cfg := reproduce.Config{Dir: c.Dir, Scale: reproduce.Full, Data: c.Data, Report: c.Report, Command: c.command(), Version: version.Read().String(), Out: out.stderr}
 	if c.Quick {
 		cfg.Scale = reproduce.Quick
 	}
@@ -93,7 +93,7 @@ func (c *reproduceCmd) config(out output) (reproduce.Config, error) {
 		}
 		for _, program := range []string{"/bin/mllbd", "/bin/stress-ng"} {
 			if !has(guest.Files, program) {
-				return guest, errors.New(filepath.Base(program) + " is not to be found; the recordings need it (Debian's packages: stress-ng)")
+				return guest, errors.New(filepath.Base(program) + " is missing; the recordings need it (stress-ng: install Debian's package stress-ng)")
 			}
 		}
 		return guest, nil
@@ -134,7 +134,7 @@ type reproduceLiveCmd struct {
 // Run is called in the guest.
 func (c *reproduceLiveCmd) Run(ctx context.Context, out output) error {
 	if os.Getenv("MLLB_LAB") == "" {
-		return usageError{errors.New("reproduce-live runs in guests only: it kills and tunes what it finds")}
+		return usageError{errors.New("reproduce-live runs in guests only: it changes kernel settings and kills processes")}
 	}
 	return reproduce.Live(ctx, c.Spec, c.Model, out.stdout, out.stderr)
 }

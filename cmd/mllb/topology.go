@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 
 	"golang.org/x/term"
 
@@ -17,7 +16,7 @@ import (
 const defaultWidth = 80
 
 type topologyCmd struct {
-	Desc *string `arg:"" optional:"" help:"A machine to show instead of this host: SOCKETSxCORESxTHREADS such as 2x14x2, or SOCKETSxCACHESxCORESxTHREADS."`
+	Desc *string `arg:"" optional:"" help:"Machine to show instead of this host: SOCKETSxCORESxTHREADS such as 2x14x2, or SOCKETSxCACHESxCORESxTHREADS."`
 	JSON bool    `name:"json" help:"Print JSON instead of a picture."`
 	Root string  `placeholder:"DIR" help:"Read DIR/sys instead of /sys."`
 }
@@ -44,7 +43,7 @@ func (c *topologyCmd) Run(out output) error {
 func (c *topologyCmd) load() (*topology.Topology, error) {
 	switch {
 	case c.Desc != nil && c.Root != "":
-		return nil, usagef("topology: %q describes a machine and --root reads one: give one of them", *c.Desc)
+		return nil, usagef("topology: %q and --root exclude each other", *c.Desc)
 	case c.Desc != nil:
 		top, err := topology.Parse(*c.Desc)
 		if err != nil {
@@ -59,7 +58,7 @@ func (c *topologyCmd) load() (*topology.Topology, error) {
 
 // width is that of the terminal that w is, or the default.
 func width(w io.Writer) int {
-	if f, ok := w.(*os.File); ok {
+	if f, ok := w.(interface{ Fd() uintptr }); ok {
 		if columns, _, err := term.GetSize(int(f.Fd())); err == nil && columns > 0 {
 			return columns
 		}

@@ -6,44 +6,47 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"mllb/internal/namedfile"
+	"mllb/learn/train"
 	"mllb/mlp"
-	"mllb/train"
 )
 
 // trainCmd has the paper's procedure (section 4) as its defaults.
 type trainCmd struct {
-	Data []string `arg:"" name:"data" help:"Datasets, seen as one."`
-	Out  string   `placeholder:"FILE" help:"The model file to write. With --cv it is learned from all rows; without, judged by the rows held out."`
+	Data []string `arg:"" name:"data" help:"Datasets, treated as one."`
+	Out  string   `placeholder:"FILE" help:"Write the model to FILE. With --cv it is trained on all rows; otherwise it is evaluated on the rows held out."`
 
-	Features    string  `default:"locality17" placeholder:"SET" help:"The feature set (${default})."`
-	Hidden      int     `default:"10" help:"Hidden neurons (${default})."`
+	Features    string  `default:"locality17" placeholder:"SET" help:"Feature set (${default})."`
+	Hidden      int     `default:"10" help:"Number of hidden neurons (${default})."`
 	LR          float64 `name:"lr" default:"3e-4" help:"Adam's learning rate (${default})."`
-	Decay       float64 `default:"3e-6" help:"Step t uses the rate divided by 1 + decay*t (${default})."`
-	Batch       int     `default:"64" help:"Rows in a batch (${default})."`
-	Epochs      int     `default:"1000" help:"Passes over the rows at the most (${default})."`
-	Patience    int     `default:"10" help:"Stop after so many passes that did not lower the validation loss by more than --min-delta (${default})."`
-	MinDelta    float64 `default:"1e-5" help:"What counts as lower, in nats (${default})."`
-	Validation  float64 `default:"0.1" help:"The part of the rows learned from that says when to stop (${default})."`
-	ClassWeight string  `default:"none" placeholder:"none|balanced|STAY,MIGRATE" help:"What a row of each label counts: the same, as much as all of the other label together, or two numbers (${default})."`
-	Scale       bool    `help:"Scale counts and loads to the same size while learning; the model is of the same kind."`
-	Seed        uint64  `default:"1" help:"Of everything drawn: the same seed and data give the same model, bit for bit (${default})."`
+	Decay       float64 `default:"3e-6" help:"Learning rate decay: step t uses the rate divided by 1 + decay*t (${default})."`
+	Batch       int     `default:"64" help:"Batch size, in rows (${default})."`
+	Epochs      int     `default:"1000" help:"Maximum number of passes over the rows (${default})."`
+	Patience    int     `default:"10" help:"Stop after this many passes that did not lower the validation loss by more than --min-delta (${default})."`
+	MinDelta    float64 `default:"1e-5" help:"Smallest decrease of the validation loss that counts, in nats (${default})."`
+	Validation  float64 `default:"0.1" help:"Share of the training rows that is kept for validation (${default})."`
+	ClassWeight string  `default:"none" placeholder:"none|balanced|STAY,MIGRATE" help:"Weights of the two labels in the loss: equal (none), such that both labels count the same in total (balanced), or two numbers (${default})."`
+	Scale       bool    `help:"Scale counts and loads to the same size during training; the model stays in raw units."`
+	Seed        uint64  `default:"1" help:"Random seed: the same seed and data give the same model, bit for bit (${default})."`
 
-	Holdout  string  `default:"run" enum:"run,load,random,none" help:"What is held out whole to judge with: runs, loads, rows as the paper does (random), or nothing (none) (${default})."`
-	Fraction float64 `default:"0.1" help:"The part of the rows to hold out at least (${default})."`
-	CV       int     `name:"cv" placeholder:"N" help:"Monte Carlo cross-validation: train N times, each time with other rows held out."`
-	Jobs     int     `placeholder:"N" help:"Train so many at once (as many as there are CPUs)."`
+	Holdout  string  `default:"run" enum:"run,load,random,none" help:"What to hold out as a whole for evaluation: runs, loads, rows as in the paper (random), or nothing (none) (${default})."`
+	Fraction float64 `default:"0.1" help:"Minimum share of the rows to hold out (${default})."`
+	CV       int     `name:"cv" placeholder:"N" help:"Monte Carlo cross-validation: train N times, each time with different rows held out."`
+	Jobs     int     `placeholder:"N" help:"Number of concurrent trainings. Default: the number of CPUs."`
 
-	Sweep  string        `placeholder:"FILE" help:"First search the ranges of the paper's table 1 for the best rate, decay and batch. FILE keeps the trials; one that is there is gone on with."`
-	Trials int           `default:"30" help:"Trials of a search, those in FILE included (${default})."`
-	Budget time.Duration `placeholder:"DURATION" help:"Start no further trial after this time, such as 20m."`
+	Sweep  string        `placeholder:"FILE" help:"First search the ranges of the paper's table 1 for the best rate, decay and batch. Trials are kept in FILE, from which a search resumes."`
+	Trials int           `default:"30" help:"Number of trials of a search, including those in FILE (${default})."`
+	Budget time.Duration `placeholder:"DURATION" help:"Start no more trials after this time, such as 20m."`
 
-	Import  string `placeholder:"FILE" help:"Learn nothing: judge the model in FILE, made elsewhere, on all rows, and write it."`
-	Figures string `placeholder:"DIR" help:"Write loss.svg and loss.png there: the loss against batches."`
+	Import  string `placeholder:"FILE" help:"Do not train: evaluate the model in FILE, made elsewhere, on all rows, and write it."`
+	Figures string `placeholder:"DIR" help:"Write loss.svg and loss.png, the loss by batch, to DIR."`
 	JSON    bool   `name:"json" help:"Print the results as JSON."`
+	forceFlag
 }
 
 // Run trains, and judges.
@@ -59,6 +62,9 @@ func (c *trainCmd) Run(ctx context.Context, out output) error {
 }
 
 func (c *trainCmd) run(ctx context.Context, out output, cfg train.Config) error {
+	if err := c.checkOutputs(); err != nil {
+		return err
+	}
 	if c.Import != "" {
 		return c.importModel(ctx, out)
 	}
@@ -85,6 +91,22 @@ func (c *trainCmd) run(ctx context.Context, out output, cfg train.Config) error 
 	return report.write(out.stdout, c.JSON)
 }
 
+// checkOutputs finds out before the work what cannot be written.
+func (c *trainCmd) checkOutputs() error {
+	if err := namedfile.CheckNew(c.Out, c.Force, slices.Concat(c.Data, []string{c.Sweep, c.Import})...); err != nil {
+		return fmt.Errorf("--out: %w", err)
+	}
+	if err := namedfile.Check(c.Sweep, c.Data...); err != nil { // which it resumes
+		return fmt.Errorf("--sweep: %w", err)
+	}
+	if c.Figures != "" {
+		if err := train.CheckFigure(c.Figures, c.Force); err != nil {
+			return fmt.Errorf("--figures: %w", err)
+		}
+	}
+	return nil
+}
+
 // train trains once, or for cross-validation, and writes what was asked for.
 func (c *trainCmd) train(ctx context.Context, out output, cfg train.Config, src *train.Source, report *trainReport) error {
 	results, err := c.results(ctx, out, cfg, src)
@@ -93,7 +115,7 @@ func (c *trainCmd) train(ctx context.Context, out output, cfg train.Config, src 
 	}
 	report.add(results)
 	if c.Figures != "" {
-		if err := train.Figure(c.Figures, results); err != nil {
+		if err := train.Figure(ctx, c.Figures, c.Force, results); err != nil {
 			return err
 		}
 	}
@@ -113,8 +135,8 @@ func (c *trainCmd) train(ctx context.Context, out output, cfg train.Config, src 
 	}
 	m := last.Model
 	m.Provenance = c.provenance(cfg, src, last, report)
-	if err := saveModel(m, c.Out); err != nil {
-		return err
+	if err := namedfile.WriteNew(ctx, c.Out, c.Force, m.Save); err != nil {
+		return fmt.Errorf("--out: %w", err)
 	}
 	report.model(c.Out, m)
 	return nil
@@ -140,17 +162,17 @@ func (c *trainCmd) results(ctx context.Context, out output, cfg train.Config, sr
 func (c *trainCmd) config() (cfg train.Config, err error) {
 	switch {
 	case c.Out == "" && c.CV == 0 && c.Sweep == "":
-		return cfg, usagef("train: give --out, --cv or --sweep, or nothing comes of it")
+		return cfg, usagef("train: at least one of --out, --cv, --sweep is required")
 	case c.CV < 0 || c.Jobs < 0 || c.Trials < 1 || c.Budget < 0:
-		return cfg, usagef("train: --cv, --jobs, --trials and --budget count something")
+		return cfg, usagef("train: --cv, --jobs and --budget must not be negative, --trials must be at least 1")
 	case c.Import != "" && (c.CV > 0 || c.Sweep != "" || c.Figures != ""):
-		return cfg, usagef("train: --import learns nothing: no --cv, --sweep or --figures with it")
+		return cfg, usagef("train: --import does not train: it excludes --cv, --sweep and --figures")
 	case c.Import != "" && c.Out == "":
-		return cfg, usagef("train: --import writes the model to --out")
+		return cfg, usagef("train: --import requires --out")
 	case !(c.Fraction > 0 && c.Fraction < 1):
 		return cfg, usagef("train: --fraction %g is not between 0 and 1", c.Fraction)
 	case c.CV > 0 && c.Holdout == string(train.Nothing):
-		return cfg, usagef("train: --cv judges on rows held out: not with --holdout none")
+		return cfg, usagef("train: --cv needs rows held out: not with --holdout none")
 	}
 	cfg.TrainConfig = mlp.PaperConfig()
 	cfg.Hidden, cfg.LearningRate, cfg.Decay, cfg.Batch = c.Hidden, c.LR, c.Decay, c.Batch
@@ -192,6 +214,6 @@ func (c *trainCmd) warn(out output, src *train.Source) {
 		names[i] += fmt.Sprintf(" (%g)", values[i])
 	}
 	if len(names) > 0 {
-		fmt.Fprintf(out.stderr, "mllb: train: the same in every row, so nothing is learned of it: %s\n", strings.Join(names, ", "))
+		fmt.Fprintf(out.stderr, "mllb: train: features that are the same in every row teach nothing: %s\n", strings.Join(names, ", "))
 	}
 }

@@ -3,18 +3,16 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 
-	"mllb/dataset"
+	"mllb/internal/namedfile"
+	"mllb/learn/dataset"
+	"mllb/learn/train"
 	"mllb/mlp"
-	"mllb/train"
 )
 
 // provenance says where the model comes from. Its metrics are those of the rows
@@ -54,31 +52,6 @@ func (c *trainCmd) command(cfg train.Config) string {
 	return strings.Join(append(args, c.Data...), " ")
 }
 
-// saveModel writes a model file, or leaves the one that is there.
-func saveModel(m *mlp.Model, path string) error {
-	var b bytes.Buffer
-	if err := m.Save(&b); err != nil {
-		return fmt.Errorf("model %s: %w", path, err)
-	}
-	return writeFile(path, b.Bytes())
-}
-
-// writeFile puts a file in place at once.
-func writeFile(path string, data []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".tmp*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err = errors.Join(err, f.Chmod(0o644), f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return nil
-}
-
 // importModel judges a model made elsewhere on all rows, and writes it with what
 // it was found to do.
 func (c *trainCmd) importModel(ctx context.Context, out output) error {
@@ -104,8 +77,8 @@ func (c *trainCmd) importModel(ctx context.Context, out output) error {
 	}
 	m.Provenance.Note = strings.TrimPrefix(m.Provenance.Note+fmt.Sprintf("; imported: metrics are of %d decisions, %s", src.Data.Rows(), src.Digest), "; ")
 	m.Provenance.Metrics = report.metrics()
-	if err := saveModel(m, c.Out); err != nil {
-		return err
+	if err := namedfile.WriteNew(ctx, c.Out, c.Force, m.Save); err != nil {
+		return fmt.Errorf("--out: %w", err)
 	}
 	report.model(c.Out, m)
 	return report.write(out.stdout, c.JSON)

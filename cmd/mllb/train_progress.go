@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/term"
 
+	"mllb/internal/namedfile"
 	"mllb/mlp"
 )
 
@@ -34,7 +35,7 @@ type trainProgress struct {
 func newTrainProgress(stderr io.Writer, what string, jobs, most int) *trainProgress {
 	p := &trainProgress{what: what, jobs: jobs, most: most, running: make(map[int]int), started: time.Now(), end: func() {}}
 	f, ok := stderr.(*os.File)
-	if !ok || !term.IsTerminal(int(f.Fd())) {
+	if !ok || !namedfile.Drawable(f) {
 		p.every, p.show = 5*time.Second, p.logTo(stderr)
 		p.next = p.started.Add(p.every)
 		return p

@@ -10,9 +10,10 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	"mllb/dataset"
+	"mllb/internal/number"
+	"mllb/learn/dataset"
+	"mllb/learn/train"
 	"mllb/mlp"
-	"mllb/train"
 )
 
 // trainReport is what `mllb train` says, and its JSON.
@@ -30,6 +31,7 @@ type trainReport struct {
 	Folds     map[string]train.Statistic `json:"folds,omitempty"`
 	Pooled    map[string]float64         `json:"pooled,omitempty"` // all answers of the folds together
 	Model     *modelReport               `json:"model,omitempty"`
+	Doubt     string                     `json:"doubt,omitempty"` // whether it is of any use
 
 	cv      bool
 	results []*train.Result
@@ -72,7 +74,7 @@ var figures = []struct {
 	{"balanced", "balanced", func(r *train.Result) float64 { return r.Judged.Balanced() }, percent},
 	{"stay_recall", "stay found", func(r *train.Result) float64 { return r.Judged.Recall(mlp.Stay) }, percent},
 	{"migrate_recall", "migrate found", func(r *train.Result) float64 { return r.Judged.Recall(mlp.Migrate) }, percent},
-	{"loss", "loss", func(r *train.Result) float64 { return r.Judged.Loss }, func(x float64) string { return number(x, "%.5f") }},
+	{"loss", "loss", func(r *train.Result) float64 { return r.Judged.Loss }, func(x float64) string { return number.Num(x).String() }},
 	{"fixed_float_agreement", "fixed=float", func(r *train.Result) float64 { return r.Agreement }, percent},
 }
 
@@ -85,6 +87,7 @@ func (t *trainReport) add(results []*train.Result) {
 			Best: r.History.Best + 1, Weights: r.Weights, Confusion: r.Judged.N, Metrics: metrics})
 	}
 	if !t.cv {
+		t.Doubt = mlp.Doubt(t.metrics())
 		return
 	}
 	t.Folds = make(map[string]train.Statistic)
@@ -93,6 +96,7 @@ func (t *trainReport) add(results []*train.Result) {
 			t.Folds[f.name] = s
 		}
 	}
+	t.Doubt = mlp.Doubt(t.metrics()) // of the folds
 	pooled := mlp.Evaluation{Confusion: train.Pooled(results), Loss: math.NaN()}
 	t.Pooled = pooled.Metrics()
 }
@@ -119,7 +123,7 @@ func (t *trainReport) write(w io.Writer, asJSON bool) error {
 		enc.SetIndent("", "  ")
 		return enc.Encode(t)
 	}
-	fmt.Fprintf(w, "%s: %d usable rows (%d stay, %d migrate) of %d runs on %s; %.19s\n", t.Set, t.Rows, t.Stay, t.Migrate, t.Runs,
+	fmt.Fprintf(w, "%s: %s (%d stay, %d migrate) of %s on %s; %.19s\n", t.Set, number.Of(t.Rows, "usable row"), t.Stay, t.Migrate, number.Of(t.Runs, "run"),
 		strings.Join(t.Kernels, ", "), t.Digest)
 	if t.Sweep != nil {
 		t.Sweep.draw(w)
@@ -129,6 +133,9 @@ func (t *trainReport) write(w io.Writer, asJSON bool) error {
 	}
 	if t.Model != nil {
 		fmt.Fprintf(w, "%s: %d-%d-%d\n", t.Model.File, t.Model.Layers[0], t.Model.Layers[1], t.Model.Layers[2])
+	}
+	if t.Doubt != "" {
+		fmt.Fprintf(w, "warning: the model %s\n", t.Doubt)
 	}
 	return nil
 }
@@ -163,12 +170,5 @@ func (t *trainReport) draw(w io.Writer) {
 	fmt.Fprintln(w)
 }
 
-// percent is a share for people; what no row could give is "-".
-func percent(x float64) string { return number(100*x, "%.3f %%") }
-
-func number(x float64, format string) string {
-	if math.IsNaN(x) {
-		return "-"
-	}
-	return fmt.Sprintf(format, x)
-}
+// percent is a share for people.
+func percent(x float64) string { return number.Num(x).Percent(3) }

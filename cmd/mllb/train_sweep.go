@@ -8,7 +8,8 @@ import (
 	"io"
 	"text/tabwriter"
 
-	"mllb/train"
+	"mllb/internal/number"
+	"mllb/learn/train"
 )
 
 // sweepReport is what a search found.
@@ -34,18 +35,18 @@ func (c *trainCmd) sweep(ctx context.Context, out output, cfg *train.Config, src
 const bestTrials = 5
 
 func (s *sweepReport) draw(w io.Writer) {
-	fmt.Fprintf(w, "\n%d trials in %s; the best by validation loss:\n", len(s.Trials), s.File)
+	fmt.Fprintf(w, "\n%s in %s; the best by validation loss:\n", number.Of(len(s.Trials), "trial"), s.File)
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(tw, "trial\trate\tdecay\tbatch\tloss\tbalanced\tepochs\t")
 	for _, t := range s.Trials[:min(bestTrials, len(s.Trials))] {
 		loss, balanced := "diverged", "-"
 		if t.Loss != nil {
-			loss = fmt.Sprintf("%.5f", *t.Loss)
+			loss = number.Num(*t.Loss).String()
 		}
 		if t.Balanced != nil {
 			balanced = percent(*t.Balanced)
 		}
-		fmt.Fprintf(tw, "%d\t%.3g\t%.3g\t%d\t%s\t%s\t%d\t\n", t.Number, t.LearningRate, t.Decay, t.Batch, loss, balanced, t.Epochs)
+		fmt.Fprintf(tw, "%d\t%s\t%s\t%d\t%s\t%s\t%d\t\n", t.Number, number.Num(t.LearningRate), number.Num(t.Decay), t.Batch, loss, balanced, t.Epochs)
 	}
 	tw.Flush()
 }

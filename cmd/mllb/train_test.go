@@ -17,8 +17,8 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"mllb/dataset"
 	"mllb/features"
+	"mllb/learn/dataset"
 	"mllb/mlp"
 	"mllb/scheduler"
 )
@@ -68,7 +68,7 @@ func writeRuns(path string, fill func(rng *rand.Rand, r *features.Record)) error
 		}
 		parts = append(parts, part)
 	}
-	_, err := dataset.Merge(context.Background(), path, "test", parts...)
+	_, err := dataset.Merge(context.Background(), path, false, "test", parts...)
 	return err
 }
 
@@ -94,7 +94,7 @@ func TestTrainInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	model := filepath.Join(t.TempDir(), "m.json")
-	err := run(ctx, []string{"train", "../../dataset/testdata/a.parquet", "--out", model}, io.Discard, io.Discard)
+	err := run(ctx, []string{"train", "../../learn/dataset/testdata/a.parquet", "--out", model}, io.Discard, io.Discard)
 	if code := exitCode(err, io.Discard); code != 130 {
 		t.Errorf("exit status %d after %v", code, err)
 	}

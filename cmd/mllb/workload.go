@@ -6,47 +6,53 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"time"
 
-	"mllb/workload"
+	"mllb/bench/workload/fixed"
+	"mllb/fibo"
 )
 
-// workloadCmd is a load for a scheduler to balance.
+// workloadCmd does a fixed amount of work, for bench to time.
 type workloadCmd struct {
-	Kind     string        `arg:"" help:"What the threads do; see below."`
-	Threads  int           `required:"" placeholder:"N" help:"How many threads, in all."`
-	Procs    int           `default:"1" placeholder:"N" help:"Processes that they are spread over."`
-	Seed     uint64        `help:"What each thread does follows from it."`
-	Duration time.Duration `default:"0s" help:"End after this time; 0: on SIGINT or SIGTERM."`
-	Worker   bool          `hidden:"" help:"Be one of the processes."`
+	Kind    string `arg:"" help:"What to do; see below."`
+	Threads int    `placeholder:"N" help:"Number of threads. Required except for fibo."`
+	Work    int    `required:"" placeholder:"MS" help:"Work of each thread, on average, in milliseconds of one CPU at about 3 GHz; for fibo, the number of repetitions."`
+	Seed    uint64 `default:"1" help:"Seed of what each thread does."`
+	N       int    `default:"16" help:"The Fibonacci number that fibo computes (${default})."`
 }
 
 // Help documents what flags cannot.
 func (workloadCmd) Help() string {
 	var b strings.Builder
-	b.WriteString("Kinds:\n")
-	for _, k := range workload.Kinds() {
+	b.WriteString("Does the work once, verifies that all of it was done, and prints one line. mllb bench times it. For\nendless load, see mllb stress.\n\nKinds:\n")
+	for _, k := range fixed.Kinds() {
 		fmt.Fprintf(&b, "  %-8s %s\n", k.Name, k.Help)
 	}
+	b.WriteString("  fibo     the Nth Fibonacci number by recursion, where each call spawns two threads\n")
 	return b.String()
 }
 
-// Run keeps the load up.
-func (c *workloadCmd) Run(ctx context.Context) error {
-	if c.Duration < 0 {
-		return usagef("--duration %v: want 0 or more", c.Duration)
+// Run does the work.
+func (c *workloadCmd) Run(ctx context.Context, out output) error {
+	line, err := c.do(ctx)
+	if err != nil {
+		return err
 	}
-	spec := workload.Spec{Kind: c.Kind, Threads: c.Threads, Procs: c.Procs, Seed: c.Seed}
-	if err := spec.Validate(); err != nil {
-		return usageError{err}
+	_, err = fmt.Fprintln(out.stdout, line)
+	return err
+}
+
+func (c *workloadCmd) do(ctx context.Context) (string, error) {
+	if c.Kind == "fibo" {
+		if c.Threads != 0 {
+			return "", usagef("workload fibo: the number of threads follows from --n")
+		}
+		r, err := fibo.Repeat(ctx, c.N, c.Work)
+		return r.String(), err
 	}
-	if c.Duration > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, c.Duration)
-		defer cancel()
+	s := fixed.Spec{Kind: c.Kind, Threads: c.Threads, Work: c.Work, Seed: c.Seed}
+	if err := s.Validate(); err != nil {
+		return "", usageError{err}
 	}
-	if c.Worker {
-		return workload.Work(ctx, spec)
-	}
-	return workload.Run(ctx, spec)
+	sum, err := fixed.Run(ctx, s)
+	return s.Line(sum), err
 }

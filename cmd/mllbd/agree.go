@@ -11,8 +11,16 @@ import (
 
 	"mllb/features"
 	"mllb/features/trace"
+	"mllb/internal/number"
 	"mllb/scheduler"
 )
+
+// decisions is what an agreement needs of a tracer.
+type decisions interface {
+	Read(recs []features.Record, limit int) ([]features.Record, error)
+	Counters() (trace.Counters, error)
+	Stop() error
+}
 
 // agreement puts each decision of the running kernel to the policy as well, and
 // counts how the two answers compare. It changes nothing but schedstats, which
@@ -32,9 +40,9 @@ type agreement struct {
 
 // compared is what an agreement counted.
 type compared struct {
-	By      [2][2]uint64 // by the kernel's answer, then the policy's: 0 stay, 1 migrate
-	Outside uint64       // of all of them: policy cfs answered for the model
-	Drops   uint64       // calls that were lost
+	By                [2][2]uint64 // by the kernel's answer, then the policy's: 0 stay, 1 migrate
+	OutOfDistribution uint64       // of all of them: policy cfs answered for the model
+	Drops             uint64       // calls that were lost
 }
 
 // openAgreement traces decisions where observe is asked to, and where it may.
@@ -77,11 +85,21 @@ func (a *agreement) Tick(*scheduler.Tick) {
 	}
 }
 
+// agreeBatch is how many decisions are read at once.
+const agreeBatch = 4096
+
+func label(migrate bool) int {
+	if migrate {
+		return 1
+	}
+	return 0
+}
+
 // drain compares what is in the ring.
 func (a *agreement) drain() error {
 	for {
 		var err error
-		if a.recs, err = a.source.Read(a.recs[:0], collectBatch); err != nil {
+		if a.recs, err = a.source.Read(a.recs[:0], agreeBatch); err != nil {
 			return err
 		}
 		a.mu.Lock()
@@ -89,13 +107,13 @@ func (a *agreement) drain() error {
 			if r := &a.recs[i]; r.Condition == features.Passed {
 				v := a.policy.Decide(&r.Decision)
 				a.c.By[label(r.Migrate)][label(v.Migrate)]++
-				if v.Outside {
-					a.c.Outside++
+				if v.OutOfDistribution {
+					a.c.OutOfDistribution++
 				}
 			}
 		}
 		a.mu.Unlock()
-		if len(a.recs) < collectBatch {
+		if len(a.recs) < agreeBatch {
 			break
 		}
 	}
@@ -137,24 +155,17 @@ func (c *compared) total() uint64 {
 // decisions, and of each of its answers, the policy gave too.
 func (c *compared) String() string {
 	same, all := c.By[0][0]+c.By[1][1], c.total()
-	text := fmt.Sprintf("%s of the kernel's decisions (%d of %d)", percent(same, all), same, all)
+	text := fmt.Sprintf("%s of the kernel's decisions (%d of %d)", number.Share(same, all).Percent(2), same, all)
 	stay, migrate := c.By[0][0]+c.By[0][1], c.By[1][0]+c.By[1][1]
 	if stay > 0 && migrate > 0 {
-		text += fmt.Sprintf(", balanced %.2f %%", 50*(float64(c.By[0][0])/float64(stay)+float64(c.By[1][1])/float64(migrate)))
+		text += ", balanced " + ((number.Share(c.By[0][0], stay) + number.Share(c.By[1][1], migrate)) / 2).Percent(2)
 	}
 	text += fmt.Sprintf("; stay %d of %d, migrate %d of %d", c.By[0][0], stay, c.By[1][1], migrate)
-	if c.Outside > 0 {
-		text += fmt.Sprintf("; outside the model's data %d", c.Outside)
+	if c.OutOfDistribution > 0 {
+		text += fmt.Sprintf("; out of distribution %d", c.OutOfDistribution)
 	}
 	if c.Drops > 0 {
 		text += fmt.Sprintf("; lost %d", c.Drops)
 	}
 	return text
-}
-
-func percent(n, of uint64) string {
-	if of == 0 {
-		return "-"
-	}
-	return fmt.Sprintf("%.2f %%", 100*float64(n)/float64(of))
 }

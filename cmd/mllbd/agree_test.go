@@ -31,6 +31,30 @@ func decided(hot, migrate bool, n int) (recs []features.Record) {
 	return recs
 }
 
+// fakeTracer gives a batch at a time, and what is left once it is stopped.
+type fakeTracer struct {
+	batches  [][]features.Record
+	left     []features.Record
+	counters trace.Counters
+	err      error
+	stopped  bool
+}
+
+func (f *fakeTracer) Read(recs []features.Record, _ int) ([]features.Record, error) {
+	for i, batch := range f.batches {
+		f.batches = f.batches[i+1:]
+		return append(recs, batch...), f.err
+	}
+	return recs, f.err
+}
+
+func (f *fakeTracer) Counters() (trace.Counters, error) { return f.counters, nil }
+
+func (f *fakeTracer) Stop() error {
+	f.stopped, f.batches, f.err = true, [][]features.Record{f.left}, nil
+	return nil
+}
+
 func newAgreement(src *fakeTracer) *agreement {
 	return &agreement{source: src, policy: scheduler.CFS{}, log: slog.New(slog.DiscardHandler)}
 }
@@ -91,7 +115,7 @@ mllb_kernel_decisions_total{kernel="migrate",policy="stay"} 0
 mllb_kernel_decisions_total{kernel="stay",policy="migrate"} 0
 mllb_kernel_decisions_total{kernel="stay",policy="stay"} 0
 `
-	if err := testutil.CollectAndCompare(&metrics{stats: &st}, strings.NewReader(metric), "mllb_kernel_decisions_total"); err != nil {
+	if err := testutil.CollectAndCompare(newMetrics(&st, identity{}), strings.NewReader(metric), "mllb_kernel_decisions_total"); err != nil {
 		t.Error(err)
 	}
 }

@@ -4,18 +4,20 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"os/exec"
 	"regexp"
 	"runtime"
 	"runtime/debug"
 	"slices"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 )
 
 // mass is args[0] sleeping threads and two busy ones for each CPU, for args[1]
-// seconds.
+// seconds. It says when all are there.
 func mass(args []string) error {
 	n, err := strconv.Atoi(args[0])
 	if err != nil {
@@ -23,9 +25,12 @@ func mass(args []string) error {
 	}
 	debug.SetMaxThreads(n + 100)
 	asleep := make(chan struct{})
+	var there sync.WaitGroup
 	for range n {
+		there.Add(1)
 		go func() {
 			runtime.LockOSThread()
+			there.Done()
 			<-asleep
 		}()
 	}
@@ -36,6 +41,8 @@ func mass(args []string) error {
 			spin(time.Hour)
 		}()
 	}
+	there.Wait()
+	fmt.Println("started")
 	time.Sleep(duration(args[1]))
 	return nil
 }
@@ -44,12 +51,12 @@ func mass(args []string) error {
 // reports its own CPU time in percent of one CPU: the median of the seconds of
 // a run, so that neither the start of 2,000 threads nor a noisy second counts.
 func BenchmarkDaemon(b *testing.B) {
-	for _, rung := range []string{"bpf", "proc"} {
-		b.Run("snapshot="+rung, func(b *testing.B) {
+	for _, backend := range []string{"bpf", "proc"} {
+		b.Run("snapshot="+backend, func(b *testing.B) {
 			var shares []float64
 			for b.Loop() {
 				shares = append(shares, secondsOf(b, "run", "--state-dir", b.TempDir(), "--mode", "own",
-					"--snapshot", rung, "--interval", "100ms", "--max-cpu", "0", "--", "mass", "2000", "15")...)
+					"--snapshot", backend, "--interval", "100ms", "--max-cpu", "0", "--", "mass", "2000", "15")...)
 			}
 			slices.Sort(shares)
 			b.ReportMetric(shares[len(shares)/2], "%cpu")

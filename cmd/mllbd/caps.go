@@ -4,60 +4,33 @@ package main
 
 import (
 	"fmt"
-	"strings"
+	"os"
 
-	"golang.org/x/sys/unix"
+	"mllb/internal/denial"
 )
-
-// capability is one bit of capabilities(7).
-type capability struct {
-	bit  uint
-	name string
-}
-
-var (
-	capSysNice = capability{unix.CAP_SYS_NICE, "CAP_SYS_NICE"}
-	capBPF     = capability{unix.CAP_BPF, "CAP_BPF"}
-	capPerfmon = capability{unix.CAP_PERFMON, "CAP_PERFMON"}
-)
-
-// capabilities returns the effective set of this process as a bitmap.
-func capabilities() (uint64, error) {
-	hdr := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	var data [2]unix.CapUserData
-	if err := unix.Capget(&hdr, &data[0]); err != nil {
-		return 0, fmt.Errorf("read capabilities: %w", err)
-	}
-	return uint64(data[0].Effective) | uint64(data[1].Effective)<<32, nil
-}
-
-// missingCaps returns the names of those that have lacks, joined by " and ".
-func missingCaps(have uint64, need ...capability) string {
-	var names []string
-	for _, c := range need {
-		if have&(1<<c.bit) == 0 {
-			names = append(names, c.name)
-		}
-	}
-	return strings.Join(names, " and ")
-}
 
 // checkCaps says which capability this run lacks and what for. Capabilities
 // are asked for, never root: a service manager can give them to any user.
 //
 //   - sched_setaffinity(2) on a thread of another user: CAP_SYS_NICE
 //     (kernel/sched/syscalls.c, 6.12, sched_setaffinity). CMD and what it
-//     starts are the caller's own.
+//     starts are the caller's own, unless it runs as another user.
+//   - setuid(2) and setgroups(2) for that: CAP_SETUID and CAP_SETGID.
 //   - tracing programs, of which iter/task is one, and their reads of kernel
 //     memory: CAP_BPF and CAP_PERFMON (kernel/bpf/syscall.c, is_perfmon_prog_type).
-func (c *runCmd) checkCaps(have uint64) error {
-	if c.Mode != "observe" && len(c.Command) == 0 {
-		if m := missingCaps(have, capSysNice); m != "" {
+func (c *runCmd) checkCaps(have uint64, as *account) error {
+	if as != nil {
+		if m := denial.Missing(have, denial.CapSetuid, denial.CapSetgid); m != "" {
+			return fmt.Errorf("to run CMD as user %s needs %s; without it there is --user %d", as.name, m, os.Geteuid())
+		}
+	}
+	if c.Mode != "observe" && (len(c.Command) == 0 || as != nil) {
+		if m := denial.Missing(have, denial.CapSysNice); m != "" {
 			return fmt.Errorf("--mode %s needs %s to set the affinity of other users' threads; without it there is --mode observe, or -- CMD", c.Mode, m)
 		}
 	}
 	if c.Snapshot == "bpf" {
-		if m := missingCaps(have, capBPF, capPerfmon); m != "" {
+		if m := denial.Missing(have, denial.CapBPF, denial.CapPerfmon); m != "" {
 			return fmt.Errorf("--snapshot bpf needs %s to load its eBPF programs; without it there is --snapshot proc", m)
 		}
 	}

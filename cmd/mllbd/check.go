@@ -4,87 +4,150 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
-	"text/tabwriter"
+	"unicode/utf8"
+
+	"mllb/internal/denial"
 )
 
-// rung is one line of `mllbd check`.
-type rung struct {
-	Name  string `json:"name"`
-	What  string `json:"what"`
-	OK    bool   `json:"ok"`
-	Needs string `json:"needs"`
-	Note  string `json:"note,omitempty"` // what was found; where OK is false, why
-
-	probe func(root string) (note string, err error)
-	fatal bool // without it mllbd can do nothing
+type checkCmd struct {
+	common
+	Require []string `help:"Exit with status ${exit_required} if one of these is a no: ${verdicts}." enum:"${verdicts}" placeholder:"NAME"`
+	JSON    bool     `name:"json" help:"Print JSON."`
 }
 
-// ladder is what mllbd can use of a host, best rungs first.
-func (c *checkCmd) ladder() []rung {
-	return []rung{
-		{Name: "topology", What: "CPUs, cores, caches, nodes", Needs: "/sys/devices/system", probe: probeTopology},
-		{Name: "snapshot-bpf", What: "threads by iter/task eBPF", Needs: "BTF, CAP_BPF and CAP_PERFMON, initial pid namespace", probe: probeBPF},
-		{Name: "runqueues-bpf", What: "per-CPU runqueues by CO-RE", Needs: "the same, CONFIG_FAIR_GROUP_SCHED", probe: probeRunqueues},
-		{Name: "snapshot-proc", What: "threads from /proc", Needs: "/proc", probe: probeProc},
-		{Name: "runqueues-proc", What: "runqueues from debugfs", Needs: "debugfs mounted, CAP_DAC_READ_SEARCH unless root", probe: probeDebugfs},
-		{Name: "decisions-fentry", What: "the kernel's decisions, by fentry on can_migrate_task", Needs: "BTF, the function not inlined, CAP_BPF and CAP_PERFMON", probe: probeFentry},
-		{Name: "decisions-kprobe", What: "the same by kprobe", Needs: "CONFIG_KPROBES, CAP_BPF and CAP_PERFMON", probe: probeKprobe},
-		{Name: "forks-bpf", What: "forks of held threads, at once", Needs: "BTF, CAP_BPF and CAP_PERFMON; else they are found in snapshots", probe: probeForks},
-		{Name: "idle-bpf", What: "CPUs that go idle while held threads wait, at once", Needs: "BTF, CAP_BPF and CAP_PERFMON; else they wait for the next tick", probe: probeIdle},
-		{Name: "measure-bpf", What: "what the scheduler does to a workload, for mllb bench", Needs: "BTF, CAP_BPF and CAP_PERFMON; else /proc tells less", probe: probeMeasure},
-		{Name: "latency-fentry", What: "how long the kernel's balancer takes", Needs: "the same as decisions-fentry, for sched_balance_rq as well", probe: probeLatency},
-		{Name: "affinity", What: "sched_setaffinity of mllbd's own threads", Needs: "a kernel and sandbox that allow it", probe: probeAffinity, fatal: true},
-		{Name: "affinity-others", What: "sched_setaffinity of other users' threads", Needs: "CAP_SYS_NICE", probe: probeNice},
-		{Name: "cpuset-v1", What: "cpuset cgroups, version 1", Needs: "the cpuset hierarchy mounted", probe: probeCpusetV1},
-		{Name: "cpuset-v2", What: "cpuset cgroups, version 2", Needs: "cpuset in cgroup.controllers", probe: probeCpusetV2},
-		{Name: "cgroups", What: "hierarchies that --cgroup may name", Needs: "a mounted cgroup hierarchy", probe: probeCgroups},
-		{Name: "numa-balancing", What: "preferred nodes and NUMA faults", Needs: "sysctl kernel.numa_balancing", probe: probeNUMA},
-		{Name: "no-sched-ext", What: "no sched_ext scheduler that assist and own would fight", Needs: "none loaded", probe: probeSchedExt},
-		{Name: "alone", What: "no other mllbd, nothing left by a killed one", Needs: "mllbd restore, if one was killed", probe: c.probeState},
-	}
+// Help documents what flags cannot.
+func (checkCmd) Help() string {
+	return `Prints first whether each thing that mllbd and mllb can do works for this user on this host: yes, or no with
+the reason and what would change it. Then follows what was tried. Nothing is changed.
+
+` + exitHelp("check")
 }
 
-// run climbs the ladder. Only a host on which mllbd can do nothing is an error.
+// checked is what check found.
+type checked struct {
+	Verdicts []verdict `json:"verdicts"`
+	Details  probed    `json:"details"`
+}
+
+// run tries everything and answers. A no is an error only if it was required to be
+// a yes, or if not even observe works.
 func (c *checkCmd) run(stdout io.Writer) error {
-	rungs := c.ladder()
-	var fatal error
-	for i := range rungs {
-		r := &rungs[i]
-		note, err := r.probe(c.Root)
-		r.OK, r.Note = err == nil, note
-		if err != nil {
-			r.Note = oneLine(err)
-			if r.fatal {
-				fatal = errors.Join(fatal, fmt.Errorf("%s: %w", r.Name, err))
-			}
-		}
+	found := checked{Details: c.probes()}
+	for i := range found.Details {
+		found.Details[i].try(c.Root)
 	}
-	if err := c.print(stdout, rungs); err != nil {
+	found.Verdicts = found.Details.judge()
+	if err := c.print(stdout, &found); err != nil {
 		return fmt.Errorf("print: %w", err)
 	}
-	return fatal
+	return c.demand(found.Verdicts)
 }
 
-func (c *checkCmd) print(w io.Writer, rungs []rung) error {
+// demand holds the answers against --require.
+func (c *checkCmd) demand(verdicts []verdict) error {
+	for _, v := range verdicts {
+		switch {
+		case v.OK:
+		case slices.Contains(c.Require, v.Name):
+			return &exitError{exitRequired, fmt.Errorf("--require %s: no: %s", v.Name, v.Reason)}
+		case v.Name == "observe":
+			return fmt.Errorf("observe: no: %s", v.Reason)
+		}
+	}
+	return nil
+}
+
+func (c *checkCmd) print(w io.Writer, found *checked) error {
 	if c.JSON {
 		enc := json.NewEncoder(w)
 		enc.SetIndent("", "  ")
-		return enc.Encode(rungs)
+		enc.SetEscapeHTML(false)
+		return enc.Encode(found)
 	}
-	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	for i := range rungs {
-		r := &rungs[i]
-		answer, note := "yes", r.Note
-		if !r.OK {
-			answer, note = "no", "needs "+r.Needs+": "+r.Note
+	var b strings.Builder
+	for i := range found.Verdicts {
+		found.Verdicts[i].draw(&b)
+	}
+	b.WriteString("\ndetails:\n")
+	for i := range found.Details {
+		found.Details[i].draw(&b)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// The columns of the names, of verdicts and of probes.
+const (
+	verdictColumn = len("yes  observe  ")
+	probeColumn   = len("yes  decisions-fentry  ")
+)
+
+func (v *verdict) draw(b *strings.Builder) {
+	if v.OK {
+		line(b, v.OK, v.Name, verdictColumn, sentence(v.What, v.Note, "; "))
+		return
+	}
+	line(b, v.OK, v.Name, verdictColumn, v.Reason)
+	if v.Change != "" {
+		wrap(b, verdictColumn, verdictColumn, "to change that: "+v.Change)
+	}
+}
+
+func (p *probe) draw(b *strings.Builder) {
+	note := p.Note
+	if reason, _, ok := denial.Explain(p.err); ok {
+		note = reason
+	} else if !p.OK {
+		note += " (needs " + p.Needs + ")"
+	}
+	line(b, p.OK, p.Name, probeColumn, sentence(p.What, note, ": "))
+}
+
+// sentence joins what is there.
+func sentence(what, note, by string) string {
+	if note == "" {
+		return what
+	}
+	return what + by + note
+}
+
+// line writes an answer, a name and a text.
+func line(b *strings.Builder, ok bool, name string, column int, text string) {
+	answer := "no"
+	if ok {
+		answer = "yes"
+	}
+	fmt.Fprintf(b, "%-3s  %-*s", answer, column-len("yes  "), name)
+	wrap(b, 0, column, text)
+}
+
+// maxColumns is how wide check prints.
+const maxColumns = 100
+
+// wrap writes so many spaces and a text that has the lines from a column on. A word
+// that is too long for a line has one of its own.
+func wrap(b *strings.Builder, spaces, column int, text string) {
+	b.WriteString(strings.Repeat(" ", spaces))
+	at := column
+	for i, word := range strings.Fields(text) {
+		n := utf8.RuneCountInString(word)
+		switch {
+		case i == 0:
+		case at+1+n > maxColumns:
+			b.WriteString("\n" + strings.Repeat(" ", column))
+			at = column
+		default:
+			b.WriteByte(' ')
+			at++
 		}
-		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\n", answer, r.Name, r.What, note)
+		b.WriteString(word)
+		at += n
 	}
-	return tw.Flush()
+	b.WriteByte('\n')
 }
 
 // oneLine is an error as one line: the verifier's log has thousands.

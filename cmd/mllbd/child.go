@@ -3,17 +3,17 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"os/exec"
 	"os/signal"
 	"runtime"
+	"slices"
 	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"mllb/internal/argv"
 )
 
 // forwarded are the signals that mllbd passes on to CMD instead of obeying
@@ -23,43 +23,53 @@ var forwarded = []os.Signal{
 	unix.SIGUSR2, unix.SIGWINCH, unix.SIGCONT, unix.SIGTSTP,
 }
 
-// child is CMD. Where mllbd has a terminal's foreground, CMD runs in a process
-// group of its own that is given it, so that ^C and ^Z reach CMD once, from
-// the terminal; elsewhere it stays in mllbd's group, as under env(1).
+// stops are those that a terminal stops processes by: for ^Z, and for reading
+// from it or writing to it in the background.
+var stops = []unix.Signal{unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU}
+
+// child is CMD. It stays in mllbd's process group, as under env(1), so that to
+// the shell, the terminal and the rest of a pipeline or a script both are one
+// job. Only where mllbd is such a job by itself does CMD get a group of its own
+// and with it the terminal, so that ^C and ^Z reach CMD alone and mllbd passes
+// on whatever else it is sent.
 type child struct {
 	pid     int
-	tty     int // the controlling terminal, or -1
+	tty     int // the terminal that was handed to CMD, or -1
 	signals chan os.Signal
 	done    chan struct{}   // closed when CMD has ended
 	status  unix.WaitStatus // valid when done is closed
 }
 
-// startChild starts CMD. mllbd becomes the reaper of what CMD orphans, so that
+// startChild starts CMD, as another user if there is one. mllbd becomes the reaper of what CMD orphans, so that
 // every descendant stays below it (prctl(2), PR_SET_CHILD_SUBREAPER).
-func startChild(argv []string) (*child, error) {
-	path, err := exec.LookPath(argv[0])
-	if err != nil {
-		return nil, &exitError{execCode(err), fmt.Errorf("run %s: %w", argv[0], errors.Unwrap(err))}
-	}
+func startChild(command []string, as *account) (*child, error) {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return nil, fmt.Errorf("become the reaper of orphans: %w", err)
 	}
-	c := &child{tty: foreground(), signals: make(chan os.Signal, 16), done: make(chan struct{})}
+	c := &child{tty: ownTerminal(), signals: make(chan os.Signal, 16), done: make(chan struct{})}
 	attr := &syscall.ProcAttr{Env: os.Environ(), Files: []uintptr{0, 1, 2}}
+	attr.Sys = new(syscall.SysProcAttr)
 	if c.tty >= 0 {
-		attr.Sys = &syscall.SysProcAttr{Foreground: true, Ctty: c.tty}
+		attr.Sys.Foreground, attr.Sys.Ctty = true, c.tty
+	}
+	if as != nil {
+		runtime.LockOSThread() // capabilities are a thread's own
+		defer runtime.UnlockOSThread()
+		if err := dropInheritable(); err != nil {
+			return nil, err
+		}
+		attr.Sys.Credential, attr.Env = &as.credential, as.environ()
 	}
 	notify(c.signals, forwarded)
-	if c.pid, err = syscall.ForkExec(path, argv, attr); err != nil {
+	var err error
+	if c.pid, err = argv.Start(command, attr); err != nil {
 		signal.Stop(c.signals)
-		return nil, &exitError{execCode(err), fmt.Errorf("run %s: %w", argv[0], err)}
+		return nil, &exitError{argv.ExitCode(err), fmt.Errorf("run %s: %w", command[0], err)}
 	}
-	if c.tty >= 0 {
-		// From here mllbd is in the terminal's background, where writing to it
-		// and taking it back may cost SIGTTOU (tcsetpgrp(3)). Only now, since
-		// CMD would inherit that the signal is ignored.
-		signal.Ignore(unix.SIGTTOU)
-	}
+	// mllbd stops only after CMD. In the background, where it is while CMD has
+	// the terminal, writing to that and taking it back would cost SIGTTOU
+	// (tcsetpgrp(3)). Only now, since CMD would inherit what is ignored.
+	signal.Ignore(unix.SIGTTIN, unix.SIGTTOU)
 	go c.forward()
 	go c.wait()
 	return c, nil
@@ -75,34 +85,70 @@ func notify(ch chan<- os.Signal, signals []os.Signal) {
 	}
 }
 
-func execCode(err error) int {
-	if errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {
-		return exitNotFound
+// ownTerminal returns the descriptor of the terminal whose foreground mllbd has
+// to itself, or -1. One that does not lead its process group is part of a
+// script or stands behind a pipe; one before a pipe has that for its output.
+func ownTerminal() int {
+	if unix.Getpgrp() != unix.Getpid() || slices.ContainsFunc([]int{0, 1, 2}, isPipe) {
+		return -1
 	}
-	return exitNotExec
+	return slices.IndexFunc([]int{0, 1, 2}, func(fd int) bool { return foreground(fd) == unix.Getpgrp() })
 }
 
-// foreground returns the descriptor of the terminal whose foreground mllbd
-// has, or -1.
-func foreground() int {
-	for _, fd := range []int{0, 2, 1} {
-		if group, err := unix.IoctlGetInt(fd, unix.TIOCGPGRP); err == nil && group == unix.Getpgrp() {
-			return fd
-		}
+func isPipe(fd int) bool {
+	var st unix.Stat_t
+	return unix.Fstat(fd, &st) == nil && (st.Mode&unix.S_IFMT == unix.S_IFIFO || st.Mode&unix.S_IFMT == unix.S_IFSOCK)
+}
+
+// foreground returns the foreground process group of a terminal, or -1.
+func foreground(tty int) int {
+	group, err := unix.IoctlGetInt(tty, unix.TIOCGPGRP)
+	if err != nil {
+		return -1
 	}
-	return -1
+	return group
+}
+
+// typed says whether the terminal sent a signal, to CMD as well, since both are
+// in its foreground. Go does not tell (sigaction(2), si_code). So what somebody
+// sends to mllbd by kill(1), while it is there and shares its group, may be
+// taken for that, as time(1) and system(3) do without asking.
+func (c *child) typed(sig os.Signal) bool {
+	if c.tty >= 0 || !slices.Contains([]os.Signal{unix.SIGINT, unix.SIGQUIT, unix.SIGTSTP, unix.SIGWINCH}, sig) {
+		return false
+	}
+	tty, err := openTTY()
+	if err != nil {
+		return false
+	}
+	defer unix.Close(tty)
+	return foreground(tty) == unix.Getpgrp()
+}
+
+// openTTY opens the terminal of mllbd's session, if it has one.
+func openTTY() (fd int, err error) {
+	return unix.Open("/dev/tty", unix.O_RDONLY|unix.O_NOCTTY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+}
+
+func hasTerminal() bool {
+	tty, err := openTTY()
+	if err == nil {
+		unix.Close(tty)
+	}
+	return err == nil
 }
 
 func (c *child) forward() {
 	for {
 		select {
 		case sig := <-c.signals:
+			if c.typed(sig) {
+				continue
+			}
 			target := c.pid
 			if sig == unix.SIGCONT && c.tty >= 0 {
 				target = -c.pid // all of it was stopped
-				if foreground() >= 0 {
-					c.takeTerminal(c.pid)
-				}
+				c.handTerminal(unix.Getpgrp(), c.pid)
 			}
 			_ = unix.Kill(target, sig.(unix.Signal)) // ESRCH: it has just ended
 		case <-c.done:
@@ -125,7 +171,7 @@ func (c *child) wait() {
 			c.stopped(st.StopSignal())
 		case pid == c.pid && (st.Exited() || st.Signaled()):
 			c.status = st
-			c.takeTerminal(unix.Getpgrp())
+			c.handTerminal(c.pid, unix.Getpgrp())
 			return
 		}
 	}
@@ -134,22 +180,24 @@ func (c *child) wait() {
 // stopped follows CMD into a stop that came from the terminal, so that the
 // shell gets its prompt back; fg then continues both.
 func (c *child) stopped(sig unix.Signal) {
-	if c.tty < 0 && sig != unix.SIGTSTP {
+	if c.tty < 0 && !slices.Contains(stops, sig) {
 		return
 	}
-	c.takeTerminal(unix.Getpgrp())
+	c.handTerminal(c.pid, unix.Getpgrp())
 	_ = unix.Kill(unix.Getpid(), unix.SIGSTOP)
 }
 
-// takeTerminal gives the terminal's foreground to a process group.
-func (c *child) takeTerminal(group int) {
-	if c.tty >= 0 {
-		_ = unix.IoctlSetPointerInt(c.tty, unix.TIOCSPGRP, group) // the terminal may be gone
+// handTerminal hands the terminal's foreground from one process group to
+// another, unless a third has it: the shell, since the job is in the
+// background.
+func (c *child) handTerminal(from, to int) {
+	if c.tty >= 0 && foreground(c.tty) == from {
+		_ = unix.IoctlSetPointerInt(c.tty, unix.TIOCSPGRP, to) // the terminal may be gone
 	}
 }
 
 // result is CMD's end as mllbd's own: its exit code, or, if a signal ended it,
-// an error that makes exitAs die of the same signal.
+// an error that makes finish die of the same signal.
 func (c *child) result() error {
 	switch {
 	case c.status.Signaled():

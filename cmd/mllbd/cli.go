@@ -7,64 +7,119 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/alecthomas/kong"
+	"golang.org/x/sys/unix"
 
+	"mllb/internal/argv"
+	"mllb/internal/manual"
+	"mllb/internal/version"
 	"mllb/scheduler"
 )
 
 // cli is the whole command line. Every flag may also come from the
 // environment, as MLLBD_ and its name.
 type cli struct {
-	Run     runCmd     `cmd:"" help:"Balance until interrupted, for a time, or for as long as CMD runs."`
-	Restore restoreCmd `cmd:"" help:"Undo what an mllbd that was killed left behind."`
-	Check   checkCmd   `cmd:"" help:"Say what this host and this user can do, rung by rung."`
-	Collect collectCmd `cmd:"" help:"Record what the kernel's own balancer decides, for a dataset."`
-	Latency latencyCmd `cmd:"" help:"Time the kernel's own balancer, and mllbd's."`
+	Run        runCmd       `cmd:"" help:"Observe or balance: until interrupted, for a time, or for as long as CMD runs."`
+	Restore    restoreCmd   `cmd:"" help:"Undo what a killed mllbd left behind."`
+	Check      checkCmd     `cmd:"" help:"Say what works on this host for this user, and if not, why."`
+	HelpCmd    argv.HelpCmd `cmd:"" name:"help" help:"Show the help of a command."`
+	VersionCmd struct{}     `cmd:"" name:"version" help:"Print the version."`
+
+	Version kong.VersionFlag `env:"-" help:"Print the version and exit."`
+	Man     manual.Flag      `name:"man-pages" env:"-" hidden:"" help:"Print the manual pages and exit."`
 }
 
 // common holds what every command takes.
 type common struct {
-	Root     string `help:"Read proc and sys below DIR instead of /; only to observe." placeholder:"DIR" default:"/"`
-	StateDir string `help:"Where the journal and the lock live." placeholder:"DIR" default:"/run/mllb"`
+	Config   string `help:"Read the values of flags from FILE; default: ${config}, if there is one." placeholder:"FILE"`
+	Root     string `help:"Read proc and sys below DIR instead of /; run takes it only with --mode observe." placeholder:"DIR" default:"/"`
+	StateDir string `help:"Directory of the journal and the lock." placeholder:"DIR" default:"/run/mllb"`
+}
+
+// stateHint says what to do where the state directory is somebody else's, as the
+// default one is to users other than root.
+func (c *common) stateHint(err error) error {
+	if unix.Access(c.StateDir, unix.W_OK|unix.X_OK) == nil {
+		return err
+	}
+	return fmt.Errorf("%w; choose a directory of your own by --state-dir or MLLBD_STATE_DIR, or run mllbd as root", err)
 }
 
 // runCmd is `mllbd run`: flags, environment and configuration in one.
 type runCmd struct {
 	common
-	Mode      string        `help:"observe changes nothing; assist moves what the policy approves and holds it for a lease; own holds every busy thread it manages." enum:"${modes}" default:"assist"`
-	Policy    string        `help:"Who judges a move: ${enum}." enum:"mlp,cfs,always,never" default:"mlp"`
+	Mode      string        `help:"observe changes nothing; assist moves what the policy approves and holds it for a lease; own holds every busy thread it manages; auto is assist with CMD or --cgroup, and otherwise observe." enum:"auto,${modes}" default:"auto"`
+	Profile   string        `help:"Start from a set of values for flags: observe, batch, latency, or one of your own in ${profile_dir}." placeholder:"NAME"`
+	Policy    string        `help:"Policy that decides on moves: ${enum}." enum:"${policies}" default:"${policy}"`
 	Model     string        `help:"Model file for --policy mlp; default: the built-in one." placeholder:"FILE"`
 	Interval  time.Duration `help:"Time between ticks, ${min_interval} to ${max_interval}." default:"100ms"`
-	MaxCPU    float64       `name:"max-cpu" help:"How much of one CPU mllbd itself may take: it ticks less often before it takes more. 0: no limit." placeholder:"PERCENT" default:"1"`
-	Duration  time.Duration `help:"End after this time; 0: run on." default:"0s"`
+	MaxCPU    float64       `name:"max-cpu" help:"CPU budget of mllbd itself, in percent of one CPU: it reduces its tick rate to stay within this. 0: no limit; see below for what it covers." placeholder:"PERCENT" default:"1"`
+	Duration  time.Duration `help:"Stop after this time; 0: no limit." default:"0s"`
 	Enforcer  string        `help:"affinity calls sched_setaffinity; cpuset makes per-CPU cpusets below --cgroup." enum:"affinity,cpuset" default:"affinity"`
 	Cgroup    string        `help:"Manage only threads in this cgroup and below it: a directory of any mounted hierarchy, absolute or relative to its mount." placeholder:"DIR"`
 	Hold      string        `help:"What own holds: busy threads, or all that it manages." enum:"${holds}" default:"busy"`
-	Exclude   []string      `help:"Leave these alone: command names, or cgroups (with a '/')." placeholder:"NAME|CGROUP"`
-	Budget    int           `help:"Moves a tick at the most; 0: grows with the CPUs." default:"0"`
+	Exclude   []string      `help:"Do not manage these: programs (the name of a process or of its executable), single threads by name, or cgroups (with a '/'; one that comes later by its full directory)." placeholder:"NAME|CGROUP"`
+	Budget    int           `help:"Maximum number of moves per tick; 0: grows with the number of CPUs." default:"0"`
 	Lease     time.Duration `help:"How long assist holds a thread that it moved." default:"1s"`
-	CoolDown  time.Duration `help:"How long a thread that moved is left where it is; a tenth of it, if a CPU is idle." default:"500ms"`
-	Snapshot  string        `help:"How the host is read: ${enum}. auto takes bpf where the kernel allows it." enum:"auto,bpf,proc" default:"auto"`
-	Events    string        `help:"Append one JSON line for each decision to FILE." placeholder:"FILE"`
-	Report    string        `help:"At the end, write what was done to FILE, as JSON." placeholder:"FILE"`
-	Compare   *bool         `help:"Put the kernel's own decisions to the policy too, as they are made, and count where both agree; default: in observe, where they can be traced." negatable:""`
-	Decisions uint64        `help:"End once N of the kernel's decisions were compared; 0: run on." placeholder:"N" default:"0"`
+	CoolDown  time.Duration `help:"Minimum time between two moves of a thread; a tenth of it if a CPU is idle." default:"500ms"`
+	Snapshot  string        `help:"How to read the host: ${enum}. auto uses bpf where the kernel allows it." enum:"auto,bpf,proc" default:"auto"`
+	Events    string        `help:"Append one JSON line for each decision to FILE; SIGHUP reopens it." placeholder:"FILE"`
+	Report    string        `help:"At the end, write a report to FILE, as JSON." placeholder:"FILE"`
+	Compare   *bool         `help:"Also ask the policy about the kernel's own decisions and count how often both agree; default: in observe, where they can be traced." negatable:""`
+	Decisions uint64        `help:"Stop after comparing N of the kernel's decisions; 0: no limit." placeholder:"N" default:"0"`
 	Listen    string        `help:"Serve /metrics and /healthz at ADDR, such as 127.0.0.1:9184." placeholder:"ADDR"`
 	View      *bool         `help:"Draw the live view; default: on a terminal, unless CMD runs on it." negatable:""`
-	LogForm   string        `name:"log-format" help:"Log as ${enum}." enum:"text,json" default:"text"`
-	LogLevel  slog.Level    `help:"Least level to log: debug, info, warn or error." default:"info"`
+	LogForm   string        `name:"log-format" help:"Log format: ${enum}." enum:"text,json" default:"text"`
+	LogLevel  slog.Level    `help:"Minimum log level: debug, info, warn or error." default:"info"`
 
-	Command []string `arg:"" optional:"" passthrough:"partial" name:"cmd" help:"Manage this command and its descendants only, and exit as it does."`
+	User string `help:"Run CMD as this user; default: under sudo the user who called it, otherwise the one who runs mllbd." placeholder:"NAME"`
+
+	Command []string `arg:"" optional:"" passthrough:"partial" name:"cmd" help:"Run this command, manage only it and its descendants, and exit with its status."`
 }
 
-type restoreCmd struct{ common }
+// Help documents what flags cannot.
+func (runCmd) Help() string {
+	return strings.NewReplacer("${config}", defaultConfig, "${reloadable}", reloadableFlags()).Replace(runHelp) +
+		"\n\n" + exitHelp("run", withCMD)
+}
 
-type checkCmd struct {
+const runHelp = `CMD is started as by env(1): it gets its arguments byte for byte, shares
+mllbd's place in a pipeline and its job, and is looked for in PATH; a script
+without #! is run by /bin/sh. If mllbd fails or ends first, CMD goes on without it. What
+CMD starts while --mode own holds it may see one CPU for a moment; a set-user-ID
+program keeps the mask it was held by, unless mllbd is root.
+
+Under sudo, CMD runs as the user who called sudo: with their groups and no
+capabilities, and with HOME, USER and LOGNAME set. --user root runs it as root.
+
+Each value comes from the first of these that has it: the flag, its environment
+variable (MLLBD_INTERVAL), the configuration (interval: 50ms), the profile, the
+default. With CMD, only state-dir is taken from ${config}.
+
+SIGINT, SIGTERM and SIGQUIT end the run, and so does SIGHUP if mllbd's terminal
+went away. Otherwise SIGHUP reopens --events and reloads the configuration and
+the model: ${reloadable} take effect at once. Other changes need a restart, and
+are named in the log. With CMD, all four are passed on to it, and SIGHUP also
+reopens --events.
+
+--max-cpu covers the CPU time of mllbd itself: snapshots, plans, holds, following
+forks, reading the decisions that --compare traces, outputs and --listen. It
+delays ticks only, never a restore or the mask of a forked child. eBPF programs
+run on the time of the threads that they trace, and are not in it.`
+
+type restoreCmd struct {
 	common
-	JSON bool `name:"json" help:"Print JSON."`
+	ConfigErr error `kong:"-"` // what is wrong with the configuration
+}
+
+// Help documents what flags cannot.
+func (restoreCmd) Help() string {
+	return "Gives threads the masks back that a killed mllbd left narrowed, and removes its cpusets and journal. The\n" +
+		"next mllbd run does the same when it starts.\n\n" + exitHelp("restore")
 }
 
 // The bounds of --interval: below, mllbd would spend the time it tries to
@@ -82,7 +137,11 @@ var (
 
 var defaults = kong.Vars{
 	"modes": strings.Join(modes, ","), "holds": strings.Join(holds, ","),
+	"policies": strings.Join(scheduler.PolicyNames(), ","), "policy": scheduler.PolicyNames()[0],
+	"config": defaultConfig, "profile_dir": profileDir,
+	"man_section": "8", "version": "mllbd " + version.Read().String(),
 	"min_interval": minInterval.String(), "max_interval": maxInterval.String(),
+	"verdicts": strings.Join(verdictNames(), ","), "exit_required": strconv.Itoa(exitRequired),
 }
 
 // mode is --mode as the scheduler names it.
@@ -103,7 +162,9 @@ func index(names []string, name string) int {
 // the command line.
 func (c *runCmd) Validate() error {
 	if len(c.Command) > 0 && c.Command[0] == "--" {
-		c.Command = c.Command[1:]
+		if c.Command = c.Command[1:]; len(c.Command) == 0 {
+			return errors.New("there is no command after --")
+		}
 	}
 	for _, d := range []struct {
 		flag     string
@@ -122,7 +183,18 @@ func (c *runCmd) Validate() error {
 			return fmt.Errorf("--%s: %v is too long: at most %v", d.flag, d.got, d.max)
 		}
 	}
+	if c.Mode == "auto" {
+		c.Mode = c.defaultMode()
+	}
 	return errors.Join(c.validateUse(), c.validateListen())
+}
+
+// defaultMode changes only what somebody named.
+func (c *runCmd) defaultMode() string {
+	if c.Root == "/" && (len(c.Command) > 0 || c.Cgroup != "") {
+		return "assist"
+	}
+	return "observe"
 }
 
 // validateUse refuses flags that contradict each other.
@@ -134,25 +206,22 @@ func (c *runCmd) validateUse() error {
 		return fmt.Errorf("--budget: %d is below 0", c.Budget)
 	case c.Model != "" && c.Policy != "mlp":
 		return fmt.Errorf("--model is for --policy mlp, not %s", c.Policy)
+	case c.User != "" && len(c.Command) == 0:
+		return errors.New("--user is for CMD")
 	case c.Enforcer == "cpuset" && c.Cgroup == "":
 		return errors.New("--enforcer cpuset needs --cgroup: it makes its cpusets there")
 	case c.Root != "/" && c.Mode != "observe":
 		return errors.New("--root is only for --mode observe")
 	}
-	if c.Decisions > 0 { // it waits for them: then they must be to be had
+	if c.Decisions > 0 { // it waits for them, so they must be available
 		if c.Compare != nil && !*c.Compare {
-			return errors.New("--decisions waits for what --no-compare leaves out")
+			return errors.New("--decisions requires --compare")
 		}
 		yes := true
 		c.Compare = &yes
 	}
 	if c.Compare != nil && *c.Compare && c.Root != "/" {
 		return errors.New("--compare asks the running kernel, not --root")
-	}
-	for _, x := range c.Exclude {
-		if x == "" {
-			return errors.New("--exclude: a name is empty")
-		}
 	}
 	return nil
 }

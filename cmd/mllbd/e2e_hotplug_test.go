@@ -5,7 +5,6 @@ package main
 import (
 	"fmt"
 	"os"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strconv"
@@ -33,20 +32,6 @@ func setOnline(t *testing.T, online bool, cpus ...int) {
 	}
 }
 
-// heldOn counts the processes held on each CPU; whole tells how many are held
-// on none.
-func (l *testLoad) heldOn() (on []int, whole int) {
-	on = make([]int, runtime.NumCPU())
-	for _, mask := range masks(l.busy()) {
-		if cpu, err := strconv.Atoi(mask); err == nil {
-			on[cpu]++
-		} else {
-			whole++
-		}
-	}
-	return on, whole
-}
-
 // busy are the processes of a crowd, without the one that started them.
 func (l *testLoad) busy() []int {
 	return slices.DeleteFunc(l.pids(), func(pid int) bool { return pid == l.pid })
@@ -57,7 +42,7 @@ func (l *testLoad) busy() []int {
 func (l *testLoad) waitHeldOn(t *testing.T, what string, n int, used, offline []int) {
 	t.Helper()
 	eventually(t, what, func() (bool, any) {
-		on, whole := l.heldOn()
+		on, whole := heldOn(l.busy())
 		sum, share := 0, (n+len(on)-len(offline)-1)/(len(on)-len(offline))
 		for cpu, held := range on {
 			sum += held
@@ -123,7 +108,7 @@ func TestHotplug(t *testing.T) {
 			}
 			whole, dir := ownMaskText(), makeCgroup(t)
 			d := startDaemon(t, t.TempDir(), "--mode", "own", "--cgroup", dir)
-			waitFile(filepath.Join(d.state, "journal")) // it starts slowly beside a load
+			d.waitJournal() // it starts slowly beside a load
 			l := startLoadIn(t, dir, "crowd", strconv.Itoa(n), cpus(), "3600", "3600")
 			procs := l.busy()
 			l.waitHeldOn(t, "the load is held, also on the CPUs that will go", n, tt.offline, nil)

@@ -4,8 +4,11 @@ package main
 
 import (
 	"bufio"
+	"bytes"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -19,7 +22,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"mllb/cgroup"
+	"mllb/internal/cgroup"
 	"mllb/topology"
 )
 
@@ -95,7 +98,7 @@ func (l *testLoad) stop(t *testing.T) {
 		for _, pid := range l.pids() {
 			_ = syscall.Kill(pid, syscall.SIGKILL)
 		}
-		if len(l.pids()) == 0 && os.Remove(l.dir) == nil {
+		if err := os.Remove(l.dir); err == nil || errors.Is(err, fs.ErrNotExist) {
 			break
 		}
 		time.Sleep(20 * time.Millisecond)
@@ -116,7 +119,11 @@ func (l *testLoad) pids() (pids []int) {
 // narrowed returns the threads of the load whose mask is not the whole, but
 // for those whose owner wanted it so.
 func (l *testLoad) narrowed(whole string, wanted map[int]string) (found []string) {
-	for tid, mask := range masks(l.pids()) {
+	all := masks(l.pids())
+	if len(all) == 0 {
+		return []string{"the load has no thread"}
+	}
+	for tid, mask := range all {
 		want := whole
 		if w, ok := wanted[tid]; ok {
 			want = w
@@ -165,7 +172,6 @@ func TestEveryEndRestores(t *testing.T) {
 	}{
 		{"SIGTERM", func(t *testing.T, d *daemonProc) { _ = d.Process.Signal(unix.SIGTERM); d.end() }},
 		{"SIGINT" + more, func(t *testing.T, d *daemonProc) { _ = d.Process.Signal(unix.SIGINT); d.end() }},
-		{"SIGHUP" + more, func(t *testing.T, d *daemonProc) { _ = d.Process.Signal(unix.SIGHUP); d.end() }},
 		{"SIGQUIT" + more, func(t *testing.T, d *daemonProc) { _ = d.Process.Signal(unix.SIGQUIT); d.end() }},
 		{"two signals", func(t *testing.T, d *daemonProc) {
 			_ = d.Process.Signal(unix.SIGINT)
@@ -192,7 +198,7 @@ func TestEveryEndRestores(t *testing.T) {
 			// Nothing moves: mllbd moving a thread to the very CPU that its owner
 			// is about to choose could not be told from the owner's choice.
 			d := startDaemon(t, t.TempDir(), l.ownArgs("never")...)
-			waitFile(filepath.Join(d.state, "journal"))
+			d.waitJournal()
 			l.waitHeld(t, whole, owned)
 			l.pinHeld(t, whole, owned)
 			tt.end(t, d)
@@ -284,8 +290,11 @@ func TestKilledAtRandom(t *testing.T) {
 	held := 0
 	for round := range rounds {
 		d := startDaemon(t, state, l.ownArgs("cfs")...)
-		if round%5 > 0 { // else perhaps before it has begun
-			waitFile(filepath.Join(state, "journal"))
+		switch round % 5 { // or perhaps before it has begun
+		case 1:
+			d.waitJournal()
+		case 2, 3, 4:
+			d.waitHold()
 		}
 		time.Sleep(time.Duration(random.IntN(within)) * time.Millisecond)
 		_ = d.Process.Kill()
@@ -313,10 +322,32 @@ func TestKilledAtRandom(t *testing.T) {
 }
 
 // waitFile waits for a file to be there, but not for ever.
-func waitFile(path string) {
-	for end := time.Now().Add(patience()); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
-		if _, err := os.Stat(path); err == nil {
+func waitFile(path string) error {
+	for end := time.Now().Add(patience()); ; time.Sleep(2 * time.Millisecond) {
+		if _, err := os.Stat(path); err == nil || time.Now().After(end) {
+			return err
+		}
+	}
+}
+
+// waitHold waits until mllbd holds a thread, or is about to.
+func (d *daemonProc) waitHold() {
+	d.t.Helper()
+	for end := time.Now().Add(patience()); ; time.Sleep(2 * time.Millisecond) {
+		text, _ := os.ReadFile(filepath.Join(d.state, "journal"))
+		if bytes.Contains(text, []byte("\nhold ")) {
 			return
 		}
+		if time.Now().After(end) {
+			d.t.Fatalf("mllbd holds nothing; its journal: %s", text)
+		}
+	}
+}
+
+// waitJournal waits until mllbd is about to hold threads.
+func (d *daemonProc) waitJournal() {
+	d.t.Helper()
+	if err := waitFile(filepath.Join(d.state, "journal")); err != nil {
+		d.t.Fatalf("mllbd has no journal: %v", err)
 	}
 }

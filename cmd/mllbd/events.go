@@ -3,87 +3,96 @@
 package main
 
 import (
-	"bufio"
 	"fmt"
 	"io"
 	"log/slog"
 	"math"
 	"os"
 	"strconv"
-	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
 	"mllb/features"
+	"mllb/internal/namedfile"
 	"mllb/scheduler"
 )
 
-// eventsFlush is how long a line may wait in the buffer.
-const eventsFlush = time.Second
+// eventsFlush is how long a line waits for others to be written with, and
+// eventsBuffer how many bytes of them are enough.
+const (
+	eventsFlush  = time.Second
+	eventsBuffer = 1 << 16
+)
 
 // events appends one JSON line for each decision that was put to the policy,
 // and for each active balance, to a file.
 type events struct {
-	file    io.WriteCloser
-	out     *bufio.Writer
-	log     *slog.Logger
+	path    string
+	out     *queue
 	policy  string
 	set     *features.Set
 	names   []string // of the features, quoted for JSON
 	flushed time.Time
-	failed  atomic.Uint64 // writes, each of which lost the lines of the buffer
+	size    int // of the lines since
 
 	line   []byte
 	values []float32
-	hold   []int32 // by candidate: index into Plan.Holds, or -1
 }
 
 // openEvents opens path for appending. Features are named and scaled as set
 // has them.
 func openEvents(path, policy string, set *features.Set, log *slog.Logger) (*events, error) {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o644)
+	f, err := namedfile.Log(path, os.O_APPEND)
 	if err != nil {
 		return nil, fmt.Errorf("open events file: %w", err)
 	}
-	e := &events{file: f, out: bufio.NewWriterSize(f, 1<<16), log: log, policy: policy, set: set}
-	e.values = make([]float32, len(set.Features))
+	e := &events{path: path, out: newQueue(f, queueLimit), policy: policy}
+	e.out.onError = func(err error) { log.Error("events are being lost", "err", err) }
+	e.describe(set)
+	return e, nil
+}
+
+// describe has decisions described by the features of a set.
+func (e *events) describe(set *features.Set) {
+	e.set, e.values, e.names = set, make([]float32, len(set.Features)), nil
 	for _, name := range set.Names() {
 		e.names = append(e.names, string(appendJSON(nil, name)))
 	}
-	return e, nil
+}
+
+// rotates says whether events go to a regular file, which somebody may rename.
+func (e *events) rotates() bool {
+	info, err := os.Stat(e.path)
+	return err == nil && info.Mode().IsRegular()
+}
+
+// reopen goes on in the file that has the name now, or in a new one.
+func (e *events) reopen() error {
+	f, err := namedfile.Log(e.path, os.O_APPEND)
+	if err != nil {
+		return fmt.Errorf("open events file: %w", err)
+	}
+	e.out.replace(f)
+	return nil
 }
 
 // Tick writes the decisions of one tick.
 func (e *events) Tick(t *scheduler.Tick) {
 	if t.Plan != nil {
-		e.index(t.Plan)
 		for i := range t.Plan.Candidates {
 			if c := &t.Plan.Candidates[i]; c.Asked || c.Active {
-				e.write(t, c, e.hold[i])
+				e.write(t, c)
 			}
 		}
 	}
-	if t.Start.Sub(e.flushed) >= eventsFlush {
-		e.flushed = t.Start
-		e.check(e.out.Flush())
+	if t.Start.Sub(e.flushed) >= eventsFlush || e.size >= eventsBuffer {
+		e.flushed, e.size = t.Start, 0
+		e.out.wake()
 	}
 }
 
-// index finds the hold that each candidate led to.
-func (e *events) index(p *scheduler.Plan) {
-	e.hold = e.hold[:0]
-	for range p.Candidates {
-		e.hold = append(e.hold, -1)
-	}
-	for i, from := range p.From {
-		if from >= 0 {
-			e.hold[from] = int32(i)
-		}
-	}
-}
-
-func (e *events) write(t *scheduler.Tick, c *scheduler.Candidate, hold int32) {
-	applied, why := outcome(t, c, hold)
+func (e *events) write(t *scheduler.Tick, c *scheduler.Candidate) {
+	applied, why := outcome(t, c)
 	th := &t.Snapshot.Threads[c.Thread]
 	b := append(e.line[:0], `{"time":"`...)
 	b = t.Start.UTC().AppendFormat(b, time.RFC3339Nano)
@@ -106,8 +115,8 @@ func (e *events) write(t *scheduler.Tick, c *scheduler.Candidate, hold int32) {
 	b = append(strconv.AppendBool(b, applied), `,"why":`...)
 	b = append(appendJSON(b, why), "}\n"...)
 	e.line = b
-	_, err := e.out.Write(b)
-	e.check(err)
+	e.size += len(b)
+	e.out.add(b)
 }
 
 func (e *events) appendVerdict(b []byte, c *scheduler.Candidate) []byte {
@@ -119,7 +128,7 @@ func (e *events) appendVerdict(b []byte, c *scheduler.Candidate) []byte {
 		b = appendFloat(b, float64(v))
 		sep = ','
 	}
-	if c.Verdict.Outside { // the network was not asked
+	if c.Verdict.OutOfDistribution { // the network was not asked; the key is older than the name
 		b = append(b, `},"outside":true`...)
 	} else {
 		b = append(b, `},"logit":`...)
@@ -132,38 +141,28 @@ func (e *events) appendVerdict(b []byte, c *scheduler.Candidate) []byte {
 }
 
 // outcome says whether a candidate was moved, and if not, why.
-func outcome(t *scheduler.Tick, c *scheduler.Candidate, hold int32) (applied bool, why string) {
+func outcome(t *scheduler.Tick, c *scheduler.Candidate) (applied bool, why string) {
 	switch {
-	case hold < 0:
+	case c.Hold < 0:
 		return false, c.Reason.String()
 	case t.Errors == nil:
 		return false, "observed only"
-	case t.Errors[hold] != nil:
-		return false, t.Errors[hold].Error()
+	case t.Errors[c.Hold] != nil:
+		return false, t.Errors[c.Hold].Error()
 	}
 	return true, c.Reason.String()
 }
 
-// check counts a failed write and logs the first. The buffer is emptied, so
-// that a disk that has room again is written to again.
-func (e *events) check(err error) {
-	if err == nil {
-		return
-	}
-	if e.failed.Add(1) == 1 {
-		e.log.Error("events are being lost", "err", err)
-	}
-	e.out.Reset(e.file)
-}
-
-// Close flushes and closes the file.
-func (e *events) Close() error {
-	if err := e.out.Flush(); err != nil {
-		e.file.Close()
+// close has what waits written, until then at most, and closes the file.
+func (e *events) close(until time.Time) error {
+	if err := e.out.close(until); err != nil {
 		return fmt.Errorf("write events: %w", err)
 	}
-	if err := e.file.Close(); err != nil {
-		return fmt.Errorf("close events: %w", err)
+	if c, ok := e.out.to.(io.Closer); ok {
+		e.out.failedBy(c.Close())
+	}
+	if n := e.out.failed.Load(); n > 0 {
+		return fmt.Errorf("write events: %d writes failed", n)
 	}
 	return nil
 }

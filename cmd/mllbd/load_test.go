@@ -3,7 +3,6 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
@@ -12,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"mllb/internal/procfile"
 
 	"golang.org/x/sys/unix"
 )
@@ -57,7 +58,9 @@ func crowd(args []string) error {
 	}
 	fmt.Println("started")
 	if strings.HasPrefix(args[2], "/") {
-		waitFile(args[2])
+		if err := waitFile(args[2]); err != nil {
+			return err
+		}
 	} else {
 		time.Sleep(duration(args[2]))
 	}
@@ -72,10 +75,13 @@ func crowd(args []string) error {
 	return nil
 }
 
-// stormload starts threads that live for a moment, thousands a second, for
-// args[0] seconds, beside two that are always busy.
+// stormload starts args[0] threads that live for a moment, thousands a second where
+// nobody else is busy, beside two that are always busy.
 func stormload(args []string) error {
-	end := time.Now().Add(duration(args[0]))
+	n, err := strconv.Atoi(args[0])
+	if err != nil {
+		return err
+	}
 	for range 2 {
 		go func() {
 			runtime.LockOSThread()
@@ -85,8 +91,7 @@ func stormload(args []string) error {
 		}()
 	}
 	slots := make(chan struct{}, 32)
-	count := 0
-	for ; time.Now().Before(end); count++ {
+	for range n {
 		slots <- struct{}{}
 		go func() {
 			runtime.LockOSThread() // ending a locked goroutine ends its thread
@@ -94,7 +99,9 @@ func stormload(args []string) error {
 			<-slots
 		}()
 	}
-	fmt.Println(count)
+	for range cap(slots) { // the last have ended
+		slots <- struct{}{}
+	}
 	return nil
 }
 
@@ -143,38 +150,22 @@ type stat struct {
 	pid, ppid, cpu int
 	comm           string
 	state          byte
-	ticks          int  // of CPU time
 	exiting        bool // PF_EXITING (include/linux/sched.h): it will not run its program again
 }
 
 // readStat reads one process or thread, by its id.
 func readStat(pid int) (stat, error) {
-	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-	if err != nil {
-		return stat{}, err
-	}
-	open, end := bytes.IndexByte(b, '('), bytes.LastIndexByte(b, ')')
-	f := bytes.Fields(b[end+1:])
-	if open < 0 || end < open || len(f) < 37 {
-		return stat{}, fmt.Errorf("stat of %d: %q", pid, b)
-	}
-	ppid, _ := strconv.Atoi(string(f[1]))
-	cpu, _ := strconv.Atoi(string(f[36]))
-	flags, _ := strconv.Atoi(string(f[6]))
-	user, _ := strconv.Atoi(string(f[11]))
-	system, _ := strconv.Atoi(string(f[12]))
-	return stat{pid: pid, ppid: ppid, cpu: cpu, comm: string(b[open+1 : end]), state: f[0][0],
-		ticks: user + system, exiting: flags&4 != 0}, nil
+	s, err := procfile.ReadStat("/proc/" + strconv.Itoa(pid))
+	return stat{pid: pid, ppid: int(s.PPID), cpu: int(s.CPU), comm: string(s.Comm), state: s.State,
+		exiting: s.Flags&4 != 0}, err
 }
 
 // allStats reads every process.
 func allStats() (all []stat) {
-	entries, _ := os.ReadDir("/proc")
-	for _, e := range entries {
-		if pid, err := strconv.Atoi(e.Name()); err == nil {
-			if st, err := readStat(pid); err == nil {
-				all = append(all, st)
-			}
+	pids, _ := procfile.IDs("/proc")
+	for _, pid := range pids {
+		if st, err := readStat(pid); err == nil {
+			all = append(all, st)
 		}
 	}
 	return all
@@ -186,19 +177,17 @@ func masks(pids []int) map[int]string {
 	found := make(map[int]string)
 	for _, pid := range pids {
 		dir := fmt.Sprintf("/proc/%d/task", pid)
-		entries, _ := os.ReadDir(dir)
-		for _, e := range entries {
-			tid, _ := strconv.Atoi(e.Name())
+		tids, _ := procfile.IDs(dir)
+		for _, tid := range tids {
 			if st, err := readStat(tid); err != nil || st.exiting {
 				continue
 			}
-			b, err := os.ReadFile(dir + "/" + e.Name() + "/status")
+			b, err := os.ReadFile(fmt.Sprintf("%s/%d/status", dir, tid))
 			if err != nil {
 				continue
 			}
-			if _, after, ok := bytes.Cut(b, []byte("Cpus_allowed_list:")); ok {
-				line, _, _ := bytes.Cut(after, []byte("\n"))
-				found[tid] = string(bytes.TrimSpace(line))
+			if list, err := procfile.StatusField(b, "Cpus_allowed_list"); err == nil {
+				found[tid] = string(list)
 			}
 		}
 	}

@@ -10,17 +10,17 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
+	"time"
 
 	"github.com/alecthomas/kong"
-)
+	"github.com/willabides/kongplete"
+	"golang.org/x/sys/unix"
 
-// Exit codes, as sh(1) and timeout(1) have them.
-const (
-	exitOK       = 0
-	exitFailure  = 1
-	exitUsage    = 2
-	exitNotExec  = 126 // CMD was found but could not be run
-	exitNotFound = 127 // CMD was not found
+	"mllb/internal/argv"
+	"mllb/internal/manual"
+	"mllb/internal/namedfile"
+	"mllb/internal/version"
 )
 
 // exitError ends mllbd with a code of its own. One without err has nothing to
@@ -43,61 +43,118 @@ func main() { os.Exit(program(os.Args[1:], os.Stdout, os.Stderr)) }
 
 // program runs one command line and returns the exit code.
 func program(args []string, stdout, stderr io.Writer) int {
+	by := newInvocation(args)
+	errs := newQueue(stderr, queueLimit)
+	if len(args) > 0 && moved[args[0]] {
+		return finish(errs, runMoved(args))
+	}
 	var c cli
-	exited := -1
-	parser, err := kong.New(&c,
+	ctx, err := c.parse(args, stdout, stderr)
+	if ctx == nil || err != nil {
+		return finish(errs, err)
+	}
+	return finish(errs, run(ctx, &c, stdout, errs, by))
+}
+
+// parse parses a command line, with the environment and the configuration. ctx is
+// nil if it only asked for help.
+func (c *cli) parse(args []string, stdout, stderr io.Writer) (ctx *kong.Context, err error) {
+	help := namedfile.NewStdout(stdout)
+	served := false
+	var config configuration
+	parser, err := kong.New(c,
 		kong.Name("mllbd"),
 		kong.Description("Balance the threads of this host with a learned policy, and undo it all at the end."),
 		kong.DefaultEnvars("MLLBD"),
-		kong.Writers(stdout, stderr),
-		kong.Exit(func(code int) { exited = code }),
-		kong.UsageOnError(),
+		kong.Resolvers(&config),
+		argv.NoneEmpty(),
+		kong.Writers(help, stderr),
+		argv.Options(),
+		kong.Exit(func(int) { served = true }), // --help, --version, --man-pages or a completion
+		manual.Texts(manualTexts),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 		defaults)
 	if err != nil {
-		return finish(stderr, err)
+		return nil, err
 	}
-	ctx, err := parser.Parse(args)
-	if exited >= 0 { // --help has been served
-		return exited
+	kongplete.Complete(parser)
+	if served {
+		return nil, help.Err()
+	}
+	ctx, err = parser.Parse(argv.Help(args))
+	if served || help.Err() != nil {
+		return nil, help.Err()
+	}
+	switch {
+	case config.err == nil:
+	case err == nil && ctx.Selected().Name == "restore":
+		c.Restore.ConfigErr = config.err // it must work whatever else is wrong
+	default:
+		err = config.err
 	}
 	if err != nil {
-		return finish(stderr, &exitError{exitUsage, err})
+		return nil, &exitError{c.Run.exitCode(exitUsage, args), config.explain(err)}
 	}
-	return finish(stderr, run(ctx, &c, stdout, stderr))
+	return ctx, nil
+}
+
+// exitCode is the code of a failure of mllbd itself: without a CMD, the one
+// given. What could not be parsed has a CMD if it has a "--".
+func (c *runCmd) exitCode(code int, args []string) int {
+	if len(c.Command) > 0 || len(args) > 0 && args[0] == "run" && slices.Contains(args, "--") {
+		return exitInternal
+	}
+	return code
 }
 
 // run executes the command that was parsed.
-func run(ctx *kong.Context, c *cli, stdout, stderr io.Writer) error {
+func run(ctx *kong.Context, c *cli, stdout, stderr io.Writer, by *invocation) error {
 	switch ctx.Selected().Name {
 	case "check":
 		return c.Check.run(stdout)
-	case "collect":
-		return c.Collect.run(context.Background(), stdout, stderr)
-	case "latency":
-		return c.Latency.run(context.Background(), stdout, stderr)
+	case "version":
+		_, err := fmt.Fprintln(stdout, "mllbd", version.Read())
+		return err
 	case "restore":
-		return c.Restore.run(stdout)
+		out := namedfile.NewStdout(stdout)
+		if err := c.Restore.run(out); err != nil {
+			return c.Restore.stateHint(err)
+		}
+		return out.Err() // once all is undone
 	default:
-		return c.Run.run(context.Background(), stdout, stderr)
+		by.values = flagValues(ctx)
+		err := c.Run.run(context.Background(), stdout, stderr, by)
+		var exit *exitError
+		var signaled *signalError
+		if err == nil || errors.As(err, &exit) || errors.As(err, &signaled) {
+			return err
+		}
+		return &exitError{c.Run.exitCode(exitFailure, nil), err}
 	}
 }
 
-// finish says what went wrong, in one line, and maps it to an exit code.
-func finish(stderr io.Writer, err error) int {
-	if err == nil {
-		return exitOK
-	}
+// finish says what went wrong, in one line, and maps it to an exit code. It waits
+// for who reads stderr, for a while.
+func finish(stderr *queue, err error) int {
 	var signaled *signalError
 	if errors.As(err, &signaled) {
+		_ = stderr.close(time.Now().Add(endWait))
 		return dieOf(signaled.sig)
 	}
-	var exit *exitError
-	if !errors.As(err, &exit) {
-		exit = &exitError{exitFailure, err}
+	exit := &exitError{exitFailure, err}
+	if err == nil {
+		exit.code = exitOK
 	}
+	errors.As(err, &exit)
 	if exit.err != nil {
 		fmt.Fprintf(stderr, "mllbd: %v\n", err)
 	}
+	_ = stderr.close(time.Now().Add(endWait))
 	return exit.code
 }
+
+// keepPipes has writes to a pipe without a reader fail, also those to stdout and
+// stderr, of which SIGPIPE would end mllbd before it has undone what it did. CMD
+// still gets its default of it, since a signal that is caught, unlike one that is
+// ignored, is reset by execve(2).
+func keepPipes() { notify(make(chan os.Signal, 1), []os.Signal{unix.SIGPIPE}) }

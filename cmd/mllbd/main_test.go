@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/sys/unix"
@@ -26,17 +27,32 @@ func TestMain(m *testing.M) {
 		// Scripts side by side would only wait for each other, until they give up.
 		_ = flag.Set("test.parallel", "1")
 	}
-	testscript.Main(m, map[string]func(){
-		"mllbd":     main,
-		"nocaps":    helper(nocaps),
-		"crowd":     helper(crowd),
-		"stormload": helper(stormload),
-		"forkload":  helper(forkload),
-		"mass":      helper(mass),
-		"restless":  helper(restless),
-		"mllb":      helper(launcher),
-		"benchmark": helper(benchmark),
+	testscript.Main(tests{m}, map[string]func(){
+		"mllbd":      main,
+		"faulty":     faulty,
+		"nocaps":     helper(nocaps),
+		"withcaps":   helper(withcaps),
+		"noaffinity": helper(noaffinity),
+		"crowd":      helper(crowd),
+		"stormload":  helper(stormload),
+		"forkload":   helper(forkload),
+		"mass":       helper(mass),
+		"mllb":       helper(launcher),
+		"benchmark":  helper(benchmark),
+		"becomes":    helper(becomes),
+		"becameroot": helper(becameRoot),
+		"interrupts": helper(interrupts),
+		"awaits":     helper(awaits),
+		"named":      helper(named),
 	})
+}
+
+type tests struct{ *testing.M }
+
+// Run implements testscript.TestingM.
+func (m tests) Run() int {
+	os.Unsetenv("SUDO_UID") // CMD is to be whose the tests are
+	return m.M.Run()
 }
 
 func helper(f func(args []string) error) func() {
@@ -56,6 +72,50 @@ func nocaps(args []string) error {
 			return fmt.Errorf("drop capability %d: %w", bit, err)
 		}
 	}
+	return become(args)
+}
+
+// withcaps runs a command with inheritable and ambient capabilities.
+func withcaps(args []string) error {
+	runtime.LockOSThread()
+	hdr := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	if err := unix.Capget(&hdr, &data[0]); err != nil {
+		return err
+	}
+	for i := range data {
+		data[i].Inheritable = data[i].Permitted
+	}
+	if err := unix.Capset(&hdr, &data[0]); err != nil {
+		return err
+	}
+	if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_RAISE, unix.CAP_SYS_NICE, 0, 0); err != nil {
+		return err
+	}
+	return become(args)
+}
+
+// noaffinity runs a command that is killed if it calls sched_setaffinity(2).
+func noaffinity(args []string) error {
+	runtime.LockOSThread() // a filter is a thread's own, until the command begins
+	const number = 0       // offset in struct seccomp_data, of a native system call
+	filter := []unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: number},
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: unix.SYS_SCHED_SETAFFINITY, Jf: 1},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_KILL_PROCESS},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
+	}
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return err
+	}
+	prog := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
+	if err := unix.Prctl(unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, uintptr(unsafe.Pointer(&prog)), 0, 0); err != nil {
+		return fmt.Errorf("filter system calls: %w", err)
+	}
+	return become(args)
+}
+
+func become(args []string) error {
 	path, err := exec.LookPath(args[0])
 	if err != nil {
 		return err

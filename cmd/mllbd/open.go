@@ -8,178 +8,46 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 	"time"
 
 	"mllb/affinity"
-	"mllb/cgroup"
 	"mllb/features"
 	"mllb/features/bpf"
 	"mllb/features/procfs"
 	"mllb/mlp"
 	"mllb/scheduler"
-	"mllb/topology"
 )
 
-// openPolicy makes the policy, with its model where it has one.
-func (s *session) openPolicy() (err error) {
+// openPolicy makes the policy, with its model where it has one; set is in which
+// events show decisions.
+func (c *runCmd) openPolicy(log *slog.Logger) (policy scheduler.Policy, set *features.Set, name string, err error) {
 	// Policies without a model are shown in the set that has every feature.
-	if s.set, err = features.Lookup("locality17"); err != nil {
-		return err
+	if set, err = features.Lookup("locality17"); err != nil {
+		return nil, nil, "", err
 	}
 	var model *mlp.Model
-	if s.cfg.Policy == "mlp" {
-		s.id.Model = "built-in"
-		if s.cfg.Model == "" {
+	if c.Policy == "mlp" {
+		if name = "built-in"; c.Model == "" {
 			model, err = mlp.Default()
 		} else {
-			s.id.Model = filepath.Base(s.cfg.Model)
-			model, err = mlp.LoadFile(s.cfg.Model)
+			name = filepath.Base(c.Model)
+			model, err = mlp.LoadFile(c.Model)
 		}
 		if err != nil {
-			return err
+			return nil, nil, "", err
 		}
-		s.set = model.Set
+		set = model.Set
+		if doubt := mlp.Doubt(model.Provenance.Metrics); doubt != "" {
+			log.Warn("the model "+doubt, "model", name)
+		}
 	}
-	s.policy, err = scheduler.NewPolicy(s.cfg.Policy, model)
+	policy, err = scheduler.NewPolicy(c.Policy, model)
+	return policy, set, name, err
+}
+
+func (s *session) openPolicy() (err error) {
+	s.policy, s.set, s.id.Model, err = s.cfg.openPolicy(s.log)
 	return err
-}
-
-// openScope finds the cgroups that flags name and says what is managed.
-func (s *session) openScope() (err error) {
-	sc := &scope{self: int32(os.Getpid()), lineage: len(s.cfg.Command) > 0}
-	s.scope = sc
-	trees := &cgroupTrees{log: s.log}
-	if s.cfg.Cgroup != "" {
-		dir, err := cgroup.Find(s.cfg.Root, s.cfg.Cgroup)
-		if err != nil {
-			return err
-		}
-		if s.cfg.Enforcer == "cpuset" && dir.Hierarchy != 0 && !slices.Contains(dir.Controllers, "cpuset") {
-			return fmt.Errorf("--enforcer cpuset: %s is in the hierarchy of %s, not of cpuset", dir.Path, strings.Join(dir.Controllers, ","))
-		}
-		s.hierarchy, s.cgroup = dir.Hierarchy, dir.Path
-		trees.scope, trees.dir = cgroup.NewTree(dir), dir.Path
-		sc.tree = trees.scope
-	} else if s.hierarchy, err = cgroup.DefaultHierarchy(s.cfg.Root); err != nil && !errors.Is(err, cgroup.ErrNotMounted) {
-		return err
-	}
-	if err := s.openExcludes(trees); err != nil {
-		return err
-	}
-	if sc.lineage {
-		if sc.baseline, err = ownMask(s.cfg.Root); err != nil {
-			return err
-		}
-	}
-	if trees.scope != nil || len(trees.excluded) > 0 {
-		sc.refresh = trees.refresh
-		return trees.walk()
-	}
-	return nil
-}
-
-// openExcludes sorts --exclude: what has a '/' is a cgroup, the rest are names.
-func (s *session) openExcludes(trees *cgroupTrees) error {
-	for _, x := range s.cfg.Exclude {
-		if !strings.Contains(x, "/") {
-			if s.scope.names == nil {
-				s.scope.names = make(map[[16]byte]struct{})
-			}
-			s.scope.names[commName(x)] = struct{}{}
-			continue
-		}
-		dir, err := cgroup.Find(s.cfg.Root, x)
-		if err != nil {
-			return fmt.Errorf("--exclude: %w", err)
-		}
-		// Snapshots name the cgroup of one hierarchy only.
-		if s.cgroup == "" && len(trees.excluded) == 0 {
-			s.hierarchy = dir.Hierarchy
-		}
-		if dir.Hierarchy != s.hierarchy {
-			return fmt.Errorf("--exclude: %s is in another cgroup hierarchy than the cgroups named before: name all in one", dir.Path)
-		}
-		trees.excluded = append(trees.excluded, cgroup.NewTree(dir))
-		s.scope.excluded = trees
-	}
-	return nil
-}
-
-// cgroupTrees are the cgroups that flags name, walked again each second. As
-// inodes, they are those that are excluded.
-type cgroupTrees struct {
-	scope    *cgroup.Tree // of --cgroup, or nil
-	dir      string       // its directory
-	excluded []*cgroup.Tree
-	log      *slog.Logger
-	failing  bool
-}
-
-// Has implements inodes.
-func (c *cgroupTrees) Has(inode uint64) bool {
-	for _, t := range c.excluded {
-		if t.Has(inode) {
-			return true
-		}
-	}
-	return false
-}
-
-func (c *cgroupTrees) walk() error {
-	var errs []error
-	if c.scope != nil {
-		errs = append(errs, c.scope.Refresh())
-	}
-	for _, t := range c.excluded {
-		errs = append(errs, t.Refresh())
-	}
-	return errors.Join(errs...)
-}
-
-// refresh walks the trees and reads the CPUs that --cgroup has. A cgroup that
-// was removed has no threads left; that is said once.
-func (c *cgroupTrees) refresh(sc *scope) {
-	err := c.walk()
-	if err != nil && !c.failing {
-		c.log.Warn("a cgroup that a flag names cannot be read", "err", err)
-	}
-	c.failing = err != nil
-	if c.scope != nil {
-		sc.baseline = effectiveCPUs(c.dir)
-	}
-}
-
-// effectiveCPUs returns the CPUs that a cgroup's threads may use, or nil if its
-// hierarchy does not say: the file is cpuset.cpus.effective in v2 and
-// cpuset.effective_cpus in v1 (kernel/cgroup/cpuset.c, 6.12).
-func effectiveCPUs(dir string) topology.CPUSet {
-	for _, file := range []string{"cpuset.cpus.effective", "cpuset.effective_cpus"} {
-		line, err := readLine(filepath.Join(dir, file))
-		if err != nil {
-			continue
-		}
-		if set, err := topology.ParseCPUList(line); err == nil && !set.Empty() {
-			return set
-		}
-	}
-	return nil
-}
-
-// ownMask returns the CPUs that mllbd itself was started on, which is what CMD
-// inherits. sched_getaffinity(2) would do, but for hosts of over 1,024 CPUs.
-func ownMask(root string) (topology.CPUSet, error) {
-	b, err := os.ReadFile(filepath.Join(root, "proc/self/status"))
-	if err != nil {
-		return nil, fmt.Errorf("read mllbd's own mask: %w", err)
-	}
-	for line := range strings.Lines(string(b)) {
-		if list, ok := strings.CutPrefix(line, "Cpus_allowed_list:"); ok {
-			return topology.ParseCPUList(list)
-		}
-	}
-	return nil, errors.New("read mllbd's own mask: no Cpus_allowed_list in /proc/self/status")
 }
 
 // host is a reader of snapshots.
@@ -188,28 +56,28 @@ type host interface {
 	Close() error
 }
 
-// procHost is the /proc rung, which has nothing to close.
+// procHost is the /proc backend, which has nothing to close.
 type procHost struct{ *procfs.Reader }
 
 func (procHost) Close() error { return nil }
 
-// openHost opens the best rung that --snapshot allows and takes a first
+// openHost opens the best backend that --snapshot allows and takes a first
 // snapshot, to know that there will be others.
 func (s *session) openHost() error {
-	rung := s.cfg.Snapshot
-	if rung == "auto" && s.cfg.Root != "/" {
-		rung = "proc"
+	backend := s.cfg.Snapshot
+	if backend == "auto" && s.cfg.Root != "/" {
+		backend = "proc"
 	}
-	if rung != "proc" {
+	if backend != "proc" {
 		r, err := bpf.Open(bpf.Options{Hierarchy: s.hierarchy, CPUs: len(s.topology.CPUs)})
 		if err == nil {
-			s.host, s.id.Rung = r, "bpf"
-			if err := r.QuietError(); err != nil {
+			s.host, s.id.Backend = r, "bpf"
+			if err := r.UnchangedError(); err != nil {
 				s.log.Info("the host is read at every tick, also at rest", "why", err)
 			}
 			return s.firstSnapshot()
 		}
-		if rung == "bpf" {
+		if backend == "bpf" {
 			return err
 		}
 		s.log.Info("snapshots are read from /proc", "why", err)
@@ -218,7 +86,7 @@ func (s *session) openHost() error {
 	if err != nil {
 		return err
 	}
-	s.host, s.id.Rung = procHost{r}, "proc"
+	s.host, s.id.Backend = procHost{r}, "proc"
 	if err := s.firstSnapshot(); err != nil {
 		return err
 	}
@@ -233,7 +101,7 @@ func (s *session) firstSnapshot() error {
 	if err := s.host.Snapshot(&first); err != nil {
 		return fmt.Errorf("read the host: %w", err)
 	}
-	return nil
+	return s.checkOnline(&first)
 }
 
 // openEnforcer takes the lock, heals what a killed predecessor left, and starts
@@ -246,22 +114,31 @@ func (s *session) openEnforcer() error {
 		Root: s.cfg.Root, StateDir: s.cfg.StateDir,
 		Kind: s.cfg.Enforcer, Cgroup: s.cgroup, Log: s.log,
 	}
+	var err error
+	if s.marks, err = openMarks(&cfg); err != nil {
+		s.log.Info("narrowed masks are told apart by lineage, not by marks", "why", err)
+	}
 	forks, err := bpf.OpenForks()
 	if err != nil {
 		s.log.Info("forks are followed in snapshots", "why", err)
 	} else {
-		s.forks = &forkTracer{forks: forks, log: s.log}
+		s.forks = &forkTracer{forks: forks, beside: cfg.Kind != affinity.KindCPUSet, log: s.log}
 		cfg.Forks = forks
+	}
+	if forks != nil && s.marks == nil && cfg.Kind != affinity.KindCPUSet {
+		if err := forks.WatchPins(); err != nil {
+			s.log.Info("a child that pins itself to the CPU that its parent is held on loses that", "why", err)
+		}
 	}
 	enforcer, report, err := affinity.Open(cfg)
 	if err != nil {
-		return err
+		return s.cfg.stateHint(err)
 	}
 	s.enforcer = enforcer
 	if report.Restored+report.Inherited+report.Failed+report.Foreign > 0 {
 		s.log.Info("healed what a killed mllbd left", "report", report.String())
 	}
-	for _, note := range report.Notes {
+	for _, note := range report.Lines() {
 		s.log.Warn(note)
 	}
 	if s.forks != nil {
@@ -269,6 +146,19 @@ func (s *session) openEnforcer() error {
 	}
 	s.openIdle()
 	return nil
+}
+
+// openMarks has the enforcer tell masks that mllb set from their owners' for
+// certain, where the kernel lets it; the reader is to be closed after it.
+func openMarks(cfg *affinity.Config) (*bpf.Reader, error) {
+	if cfg.Kind == affinity.KindCPUSet {
+		return nil, errors.New("a cpuset has no marks")
+	}
+	r, err := bpf.OpenLook(bpf.Options{Root: cfg.Root})
+	if err == nil {
+		cfg.Marks = r
+	}
+	return r, err
 }
 
 // openIdle has the kernel tell of CPUs that go idle while held threads wait.
@@ -325,11 +215,15 @@ func (w *idleWatch) close() {
 
 // forkTracer feeds the forks of held threads to the enforcer.
 type forkTracer struct {
-	forks *bpf.Forks
-	log   *slog.Logger
+	forks  *bpf.Forks
+	beside bool // see affinity.Enforcer
+	log    *slog.Logger
 }
 
 func (f *forkTracer) run(e *affinity.Enforcer) {
+	if f.beside {
+		e.Beside()
+	}
 	for {
 		fork, err := f.forks.Read()
 		if errors.Is(err, os.ErrClosed) {

@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strings"
 
 	"github.com/cilium/ebpf"
@@ -18,10 +17,14 @@ import (
 	"github.com/cilium/ebpf/rlimit"
 	"golang.org/x/sys/unix"
 
-	"mllb/cgroup"
 	"mllb/features"
 	"mllb/features/bpf"
 	"mllb/features/procfs"
+	"mllb/features/trace"
+	"mllb/internal/cgroup"
+	"mllb/internal/denial"
+	"mllb/internal/number"
+	"mllb/internal/procfile"
 	"mllb/topology"
 )
 
@@ -58,7 +61,7 @@ func snapshotBPF(root string) (s features.Snapshot, err error) {
 
 func probeBPF(root string) (string, error) {
 	s, err := snapshotBPF(root)
-	return fmt.Sprintf("%d threads", len(s.Threads)), err
+	return number.Of(len(s.Threads), "thread"), err
 }
 
 // probeRunqueues looks whether the snapshot saw every runqueue: one that it
@@ -80,11 +83,15 @@ func probeRunqueues(root string) (string, error) {
 	if missed > 0 || online == 0 {
 		return "", fmt.Errorf("%d of %d runqueues were not seen", missed, online)
 	}
-	return fmt.Sprintf("%d runqueues", online), nil
+	return number.Of(online, "runqueue"), nil
 }
 
 func probeProc(root string) (string, error) {
-	r, err := procfs.Open(procfs.Options{Root: root})
+	hierarchy, err := cgroup.DefaultHierarchy(root)
+	if err != nil && !errors.Is(err, cgroup.ErrNotMounted) {
+		return "", err
+	}
+	r, err := procfs.Open(procfs.Options{Root: root, Hierarchy: hierarchy})
 	if err != nil {
 		return "", err
 	}
@@ -92,16 +99,21 @@ func probeProc(root string) (string, error) {
 	if err := r.Snapshot(&s); err != nil {
 		return "", err
 	}
-	note := fmt.Sprintf("%d threads", len(s.Threads))
+	note := number.Of(len(s.Threads), "thread")
 	if missing := r.Missing(); len(missing) > 0 {
 		note += "; lacks " + strings.Join(missing, "; ")
+	}
+	if n := r.Errors(); n > 0 {
+		note += fmt.Sprintf("; leaves out what cannot be read: %d, the last %v", n, r.LastError())
 	}
 	return note, nil
 }
 
 func probeDebugfs(root string) (string, error) {
-	_, err := readLine(filepath.Join(root, "sys/kernel/debug/sched/debug"))
-	return "", err
+	if _, err := readLine(filepath.Join(root, "sys/kernel/debug/sched/debug")); err != nil {
+		return "", denial.Debugfs(err)
+	}
+	return "", nil
 }
 
 // probeTracer loads and attaches a program that does nothing.
@@ -109,24 +121,30 @@ func probeTracer(root string, spec *ebpf.ProgramSpec, attach func(*ebpf.Program)
 	if filepath.Clean(root) != "/" {
 		return "", errLive
 	}
-	if err := rlimit.RemoveMemlock(); err != nil { // kernels before 5.11
-		return "", err
+	err := rlimit.RemoveMemlock() // kernels before 5.11
+	if err == nil {
+		err = attachOnce(spec, attach)
 	}
+	var refused *ebpf.VerifierError
+	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) && !errors.As(err, &refused) {
+		err = denial.BPF(unix.EPERM) // without the library's guess at MEMLOCK
+	}
+	return "", err
+}
+
+func attachOnce(spec *ebpf.ProgramSpec, attach func(*ebpf.Program) (link.Link, error)) error {
 	spec.Instructions = asm.Instructions{asm.Mov.Imm(asm.R0, 0), asm.Return()}
 	spec.License = "Dual BSD/GPL"
 	prog, err := ebpf.NewProgram(spec)
-	if errors.Is(err, unix.EPERM) {
-		err = unix.EPERM // without the library's guess at MEMLOCK, which was lifted
-	}
 	if err != nil {
-		return "", fmt.Errorf("load: %w", err)
+		return fmt.Errorf("load: %w", err)
 	}
 	defer prog.Close()
 	l, err := attach(prog)
 	if err != nil {
-		return "", fmt.Errorf("attach: %w", err)
+		return fmt.Errorf("attach: %w", err)
 	}
-	return "the kernel allows it", l.Close()
+	return l.Close()
 }
 
 func probeFentry(root string) (string, error) {
@@ -135,8 +153,60 @@ func probeFentry(root string) (string, error) {
 }
 
 func probeKprobe(root string) (string, error) {
+	if runtime.GOARCH != "amd64" {
+		return "", trace.ErrKprobeArch
+	}
 	return probeTracer(root, &ebpf.ProgramSpec{Type: ebpf.Kprobe},
-		func(p *ebpf.Program) (link.Link, error) { return link.Kprobe(decider, p, nil) })
+		func(p *ebpf.Program) (link.Link, error) {
+			l, err := link.Kprobe(decider, p, nil)
+			if err != nil && !haveKprobes() {
+				err = &denial.Error{Reason: "the kernel has no kprobes (CONFIG_KPROBES)", Change: "a kernel with CONFIG_KPROBES=y", Err: err}
+			}
+			return l, err
+		})
+}
+
+// haveKprobes looks for the two ways to make one.
+func haveKprobes() bool {
+	for _, file := range []string{"bus/event_source/devices/kprobe/type", "kernel/tracing/kprobe_events", "kernel/debug/tracing/kprobe_events"} {
+		if _, err := os.Stat(filepath.Join("/sys", file)); err == nil {
+			return true
+		}
+	}
+	return false
+}
+
+func probeSchedstats(root string) (string, error) {
+	on, err := trace.Schedstats(root)
+	if on {
+		return "on", err
+	}
+	return "off; collect and compare turn them on and back off", err
+}
+
+func probeDecisions(root string) (string, error) {
+	if filepath.Clean(root) != "/" {
+		return "", errLive
+	}
+	backend, err := trace.Probe()
+	return backend, err
+}
+
+// probeLeftOut says which CPUs are left out, and where that cannot be told.
+func probeLeftOut(root string) (string, error) {
+	t, err := topology.Read(root)
+	if err != nil {
+		return "", err
+	}
+	note := "none"
+	if len(t.LeftOut) > 0 {
+		note = topology.DescribeLeftOut(t.LeftOut)
+	}
+	if _, err := os.Stat(filepath.Join(root, "proc/schedstat")); err != nil {
+		return "", &denial.Error{Reason: note + " that is known; CPUs of v1 cpusets without sched_load_balance are not seen",
+			Change: "a kernel with CONFIG_SCHEDSTATS=y, such as Debian's", Err: err}
+	}
+	return note, nil
 }
 
 func probeForks(root string) (string, error) {
@@ -144,6 +214,17 @@ func probeForks(root string) (string, error) {
 		return "", errLive
 	}
 	return "", bpf.ProbeForks()
+}
+
+func probeMarks(root string) (string, error) {
+	if filepath.Clean(root) != "/" {
+		return "", errLive
+	}
+	r, err := bpf.OpenLook(bpf.Options{})
+	if err != nil {
+		return "", err
+	}
+	return "", r.Close()
 }
 
 func probeIdle(root string) (string, error) {
@@ -162,71 +243,12 @@ func probeAffinity(string) (string, error) {
 		return "", fmt.Errorf("sched_getaffinity: %w", err)
 	}
 	if err := unix.SchedSetaffinity(0, &mask); err != nil {
-		return "", fmt.Errorf("sched_setaffinity: %w", err)
+		return "", fmt.Errorf("sched_setaffinity: %w", denial.Affinity(err))
 	}
 	return "", nil
 }
 
-func probeNice(string) (string, error) {
-	have, err := capabilities()
-	if err != nil {
-		return "", err
-	}
-	if missing := missingCaps(have, capSysNice); missing != "" {
-		return "", fmt.Errorf("%s is missing", missing)
-	}
-	return "", nil
-}
-
-func probeCpusetV1(root string) (string, error) {
-	mounts, err := cgroup.Mounts(root)
-	if err != nil {
-		return "", err
-	}
-	for i := range mounts {
-		if slices.Contains(mounts[i].Controllers, "cpuset") {
-			return mounts[i].Point, nil
-		}
-	}
-	return "", errors.New("not mounted")
-}
-
-func probeCpusetV2(root string) (string, error) {
-	mounts, err := cgroup.Mounts(root)
-	if err != nil {
-		return "", err
-	}
-	err = errors.New("not mounted")
-	for i := range mounts {
-		if mounts[i].Hierarchy != 0 {
-			continue
-		}
-		var list string
-		if list, err = readLine(filepath.Join(mounts[i].Point, "cgroup.controllers")); err != nil {
-			continue
-		}
-		if slices.Contains(strings.Fields(list), "cpuset") {
-			return mounts[i].Point, nil
-		}
-		err = fmt.Errorf("%s has no cpuset controller", mounts[i].Point)
-	}
-	return "", err
-}
-
-func probeCgroups(root string) (string, error) {
-	mounts, err := cgroup.Mounts(root)
-	if err != nil {
-		return "", err
-	}
-	if len(mounts) == 0 {
-		return "", cgroup.ErrNotMounted
-	}
-	var parts []string
-	for i := range mounts {
-		parts = append(parts, fmt.Sprintf("%s (%s)", mounts[i].Point, mounts[i].String()))
-	}
-	return strings.Join(parts, ", "), nil
-}
+func probeNice(root string) (string, error) { return "", denial.Others(root) }
 
 func probeNUMA(root string) (string, error) {
 	value, err := readLine(filepath.Join(root, "proc/sys/kernel/numa_balancing"))
@@ -242,40 +264,14 @@ func probeNUMA(root string) (string, error) {
 }
 
 func probeSchedExt(root string) (string, error) {
-	state, ops, err := schedExt(root)
+	state, ops, err := procfile.SchedExt(root)
 	switch {
 	case err != nil:
 		return "", err
 	case state == "":
-		return "the kernel has no sched_ext", nil
-	case state != "disabled":
-		return "", fmt.Errorf("%q is loaded (%s)", ops, state)
+		return "this kernel has no sched_ext", nil
+	case ops != "":
+		return "", &denial.Error{Reason: fmt.Sprintf("the sched_ext scheduler %q is loaded (%s) and places threads itself", ops, state), Change: "unload it"}
 	}
 	return "none loaded", nil
-}
-
-// The files of package affinity in its state directory.
-const (
-	lockFile    = "lock"
-	journalFile = "journal"
-)
-
-// probeState looks for another mllbd, which holds the lock, and for the journal
-// of a killed one. It changes neither.
-func (c *checkCmd) probeState(string) (string, error) {
-	f, err := os.Open(filepath.Join(c.StateDir, lockFile))
-	if err == nil {
-		defer f.Close()
-		err = unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB)
-	}
-	if errors.Is(err, unix.EWOULDBLOCK) {
-		return "", errors.New("an mllbd is running")
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return "", err
-	}
-	if _, err := os.Stat(filepath.Join(c.StateDir, journalFile)); err == nil {
-		return "", fmt.Errorf("a killed mllbd left its journal in %s", c.StateDir)
-	}
-	return "", nil
 }

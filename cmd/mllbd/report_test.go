@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 	"pgregory.net/rapid"
 
 	"mllb/affinity"
@@ -37,27 +38,26 @@ func sampleTick(t testing.TB) *scheduler.Tick {
 	}
 	for i := range 6 {
 		th := features.Thread{ID: features.ID{TID: int32(100 + i), Start: uint64(1000 + i)}, TGID: 100, Hold: -1, Managed: true}
-		th.Comm = commName(`we"ird` + "\n\xff")
+		th.Comm = features.Comm(`we"ird` + "\n\xff")
 		s.Threads = append(s.Threads, th)
 	}
 	s.Threads[4].Hold, s.Threads[5].Managed = 1, false
 	d := features.Decision{SrcNode: 0, DstNode: 1, SrcLen: 5, DstLen: 0, SrcLoad: 1500, Idle: features.Idle, PreferredNode: features.NoNode}
-	outside := scheduler.Verdict{Migrate: true, Outside: true}
+	unlike := scheduler.Verdict{Migrate: true, OutOfDistribution: true}
 	yes, no := scheduler.Verdict{Migrate: true, Logit: 3 * features.One / 2}, scheduler.Verdict{Logit: -features.One}
 	plan := &scheduler.Plan{
 		Candidates: []scheduler.Candidate{
-			{Thread: 0, From: 0, To: 2, Level: topology.Machine, Reason: scheduler.Moved, Asked: true, Decision: d, Verdict: yes},
-			{Thread: 1, From: 0, To: 1, Level: topology.Node, Reason: scheduler.Moved, Asked: true, Decision: d, Verdict: outside},
-			{Thread: 2, From: 3, To: 2, Level: topology.Node, Reason: scheduler.Stay, Asked: true, Decision: d, Verdict: no},
-			{Thread: 5, From: 3, To: 2, Level: topology.Node, Reason: scheduler.NotManaged},
-			{Thread: 3, From: 3, To: 2, Level: topology.Node, Reason: scheduler.Moved, Active: true},
+			{Thread: 0, From: 0, To: 2, Level: topology.Machine, Reason: scheduler.Moved, Hold: 0, Asked: true, Decision: d, Verdict: yes},
+			{Thread: 1, From: 0, To: 1, Level: topology.Node, Reason: scheduler.Moved, Hold: 1, Asked: true, Decision: d, Verdict: unlike},
+			{Thread: 2, From: 3, To: 2, Level: topology.Node, Reason: scheduler.Stay, Hold: -1, Asked: true, Decision: d, Verdict: no},
+			{Thread: 5, From: 3, To: 2, Level: topology.Node, Reason: scheduler.NotManaged, Hold: -1},
+			{Thread: 3, From: 3, To: 2, Level: topology.Node, Reason: scheduler.Moved, Hold: 2, Active: true},
 		},
 		Holds:    []features.Hold{{Thread: 0, CPU: 2}, {Thread: 1, CPU: 1}, {Thread: 3, CPU: 2}, {Thread: 2, CPU: 3}},
-		From:     []int32{0, 1, 4, -1},
 		Releases: []int32{4},
 	}
 	return &scheduler.Tick{
-		Start: time.Date(2020, 8, 24, 10, 0, 0, 123456789, time.UTC), Took: 2 * time.Millisecond, Missed: 1,
+		Start: time.Date(2020, 8, 24, 10, 0, 0, 123456789, time.UTC), Took: 2 * time.Millisecond, Dropped: 1, Held: 3, // one before, three more, one released
 		Topology: topo, Snapshot: s, Plan: plan,
 		Errors: []error{nil, errors.New("no such process"), nil, nil}, ReleaseErrors: []error{nil},
 	}
@@ -85,15 +85,16 @@ func TestStats(t *testing.T) {
 	var st stats
 	st.Tick(sampleTick(t))
 	c := st.read()
-	type numbers struct {
-		Ticks, Missed, Asked, Approved, Outside, Moved, Failed, InPlace, Released uint64
-		Threads, Managed, Held                                                    int
-		Imbalance                                                                 uint32
+	got := map[string]float64{}
+	for r := range shown(everywhere) {
+		got[r.key] = r.total(&c)
 	}
-	got := numbers{c.Ticks, c.Missed, total(c.Asked), total(c.Approved), c.Outside, total(c.Moves), c.HoldFailed, c.InPlace, c.Released,
-		c.Threads, c.Managed, c.Held, c.Imbalance}
-	// Held: one before, three more, one released.
-	if diff := cmp.Diff(numbers{1, 1, 3, 2, 1, 2, 1, 1, 1, 6, 5, 3, 12}, got); diff != "" {
+	want := map[string]float64{
+		"ticks": 1, "early": 0, "failed": 0, "dropped": 1, "skipped": 0, "throttled": 0,
+		"threads": 6, "managed": 5, "held": 3, "cgroups_gone": 0, "unread": 0, "standby": 0, "imbalance": 12, "imbalance_mean": 12, "imbalance_max": 12,
+		"asked": 3, "approved": 2, "moved": 2, "out_of_distribution": 1, "outputs_dropped": 0, "held_in_place": 1, "holds_failed": 1, "released": 1,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("counters (-want +got):\n%s", diff)
 	}
 	wantNodes := []nodeStat{{ID: 0, CPUs: 2, Queue: []uint32{5, 1}, Total: 6, Min: 1, Max: 5}, {ID: 1, CPUs: 2, Queue: []uint32{0, 12}, Total: 12, Max: 12}}
@@ -104,11 +105,11 @@ func TestStats(t *testing.T) {
 	if c := st.read(); c.Failed != 1 || c.LastErr != "blind" || c.imbalanceMean() != 12 {
 		t.Errorf("after a failed tick: %+v", c)
 	}
-	quiet := time.Now()
-	st.Tick(&scheduler.Tick{Start: quiet, Quiet: true})
+	rest := time.Now()
+	st.Tick(&scheduler.Tick{Start: rest, Skipped: true})
 	c = st.read()
-	if c.Ticks != 3 || c.Quiet != 1 || c.LastErr != "" || c.Last != quiet || c.Imbalance != 12 || c.imbalanceMean() != 12 || c.Held != 3 {
-		t.Errorf("after a quiet tick: %+v", c)
+	if c.Ticks != 3 || c.Skipped != 1 || c.LastErr != "" || c.Last != rest || c.Imbalance != 12 || c.imbalanceMean() != 12 || c.Held != 3 {
+		t.Errorf("after a skipped tick: %+v", c)
 	}
 	tick := sampleTick(t)
 	if n := testing.AllocsPerRun(10, func() { st.Tick(tick) }); n != 0 {
@@ -122,7 +123,7 @@ func TestView(t *testing.T) {
 	before := st.read()
 	st.Tick(sampleTick(t))
 	c := st.read()
-	id := identity{Mode: "own", Policy: "mlp", Model: "built-in", Rung: "bpf", Enforcer: "affinity"}
+	id := identity{Mode: "own", Policy: "mlp", Model: "built-in", Backend: "bpf", Enforcer: "affinity"}
 	golden(t, "view.txt", []byte(render(id, &c, &before, 0.0042, 61*time.Second)))
 }
 
@@ -162,14 +163,17 @@ func TestSummary(t *testing.T) {
 // memFile is an events file in memory that can be full.
 type memFile struct {
 	bytes.Buffer
-	full bool
+	room int
 }
 
 func (m *memFile) Write(b []byte) (int, error) {
-	if m.full {
-		return 0, errors.New("no space left on device")
+	n := min(len(b), m.room)
+	m.room -= n
+	m.Buffer.Write(b[:n])
+	if n < len(b) {
+		return n, unix.ENOSPC
 	}
-	return m.Buffer.Write(b)
+	return n, nil
 }
 
 func (m *memFile) Close() error { return nil }
@@ -184,22 +188,24 @@ func testEvents(t *testing.T, f *memFile, log *slog.Logger) *events {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e.file.Close()
-	e.file = f
-	e.out.Reset(f)
+	told := e.out.onError
+	if err := e.close(time.Now().Add(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	e.out = newQueue(f, queueLimit)
+	e.out.onError = told
 	return e
 }
 
 func TestEvents(t *testing.T) {
-	var f memFile
+	f := memFile{room: 1 << 20}
 	e := testEvents(t, &f, slog.New(slog.DiscardHandler))
 	tick := sampleTick(t)
 	e.Tick(tick)
 	tick.Errors, tick.ReleaseErrors = nil, nil // observe
 	tick.Plan.Candidates = tick.Plan.Candidates[:1]
-	tick.Plan.From = []int32{0, -1, -1, -1}
 	e.Tick(tick)
-	if err := e.Close(); err != nil {
+	if err := e.close(time.Now().Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	for line := range bytes.Lines(f.Bytes()) {
@@ -211,26 +217,30 @@ func TestEvents(t *testing.T) {
 	golden(t, "events.jsonl", f.Bytes())
 }
 
+// TestEventsLost fills the disk in the middle of a line, and makes room again.
 func TestEventsLost(t *testing.T) {
 	var logged bytes.Buffer
-	f := memFile{full: true}
+	f := memFile{room: 100}
 	e := testEvents(t, &f, slog.New(slog.NewTextHandler(&logged, nil)))
 	tick := sampleTick(t)
-	for range 5 {
+	for n := range uint64(5) {
 		tick.Start = tick.Start.Add(eventsFlush)
 		e.Tick(tick)
+		eventually(t, "the write fails", func() (bool, any) { got := e.out.failed.Load(); return got == n+1, got })
+	}
+	f.room = 1 << 20
+	tick.Start = tick.Start.Add(eventsFlush)
+	e.Tick(tick)
+	if err := e.close(time.Now().Add(time.Minute)); err == nil {
+		t.Error("lost events are no error")
 	}
 	if n := strings.Count(logged.String(), "events are being lost"); n != 1 {
 		t.Errorf("reported %d times, want once:\n%s", n, logged.String())
 	}
-	if e.failed.Load() != 5 {
-		t.Errorf("%d lost writes counted, want 5", e.failed.Load())
-	}
-	f.full = false
-	tick.Start = tick.Start.Add(eventsFlush)
-	e.Tick(tick)
-	if f.Len() == 0 {
-		t.Error("nothing is written after the disk has room again")
+	for i, line := range strings.Split(strings.TrimSpace(f.String()), "\n") {
+		if json.Valid([]byte(line)) != (i > 0) {
+			t.Errorf("line %d: %s", i, line)
+		}
 	}
 }
 

@@ -3,24 +3,32 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 
 	"mllb/affinity"
 )
 
-// run undoes what a killed mllbd left. Nothing to undo is success.
+// run undoes what a killed mllbd left. Nothing to undo is success; anything
+// that is left, or whose fate is not known, is failure.
 func (c *restoreCmd) run(stdout io.Writer) error {
-	report, err := affinity.Restore(affinity.Config{Root: c.Root, StateDir: c.StateDir})
-	for _, note := range report.Notes {
+	cfg := affinity.Config{Root: c.Root, StateDir: c.StateDir}
+	if marks, err := openMarks(&cfg); err == nil {
+		defer marks.Close()
+	}
+	report, err := affinity.Restore(cfg)
+	for _, note := range report.Lines() {
 		fmt.Fprintln(stdout, note)
 	}
-	if err != nil {
-		return err
+	if err == nil || errors.Is(err, affinity.ErrDamaged) {
+		fmt.Fprintln(stdout, report)
 	}
-	fmt.Fprintln(stdout, report)
 	if report.Failed > 0 {
-		return fmt.Errorf("%d masks could not be restored", report.Failed)
+		err = errors.Join(fmt.Errorf("masks left: %d; the journal stays, try again", report.Failed), err)
 	}
-	return nil
+	if err == nil && c.ConfigErr != nil {
+		err = fmt.Errorf("%w; what %s says is undone", c.ConfigErr, c.StateDir)
+	}
+	return err
 }

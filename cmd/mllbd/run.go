@@ -13,13 +13,15 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/coreos/go-systemd/v22/daemon"
 	"golang.org/x/sys/unix"
-	"golang.org/x/term"
 
 	"mllb/affinity"
-	"mllb/bench/daemon"
 	"mllb/features"
+	"mllb/features/bpf"
 	"mllb/features/trace"
+	"mllb/internal/denial"
+	"mllb/internal/namedfile"
 	"mllb/scheduler"
 	"mllb/topology"
 )
@@ -28,9 +30,9 @@ import (
 // back to the kernel.
 const maxFailures = 10
 
-// maxQuiet is how late mllbd may notice what does not change the number of
+// maxSkip is how late mllbd may notice what does not change the number of
 // runnable threads of any CPU, on a host at rest.
-const maxQuiet = time.Second
+const maxSkip = time.Second
 
 // healthyTicks is how many intervals old the last tick may be for /healthz.
 const healthyTicks = 5
@@ -38,8 +40,11 @@ const healthyTicks = 5
 // run balances. Everything that can be wrong with the command line, the files
 // it names, the host and the privileges is found out before anything is
 // changed.
-func (c *runCmd) run(ctx context.Context, stdout, stderr io.Writer) error {
-	s := &session{cfg: c, stdout: stdout, stderr: stderr, log: c.logger(stderr)}
+func (c *runCmd) run(ctx context.Context, stdout, stderr io.Writer, by *invocation) error {
+	keepPipes()
+	s := &session{cfg: c, by: by, stdout: stdout, stderr: stderr}
+	s.openLog()
+	s.stats.outputs[toLog], _ = stderr.(*queue)
 	defer s.close()
 	if err := s.prepare(); err != nil {
 		return err
@@ -47,35 +52,51 @@ func (c *runCmd) run(ctx context.Context, stdout, stderr io.Writer) error {
 	return s.balance(ctx)
 }
 
-func (c *runCmd) logger(w io.Writer) *slog.Logger {
-	opt := &slog.HandlerOptions{Level: c.LogLevel}
-	if c.LogForm == "json" {
-		return slog.New(slog.NewJSONHandler(w, opt))
+func (s *session) openLog() {
+	s.logLevel.Set(s.cfg.LogLevel)
+	opt := &slog.HandlerOptions{Level: &s.logLevel}
+	s.log = slog.New(slog.NewTextHandler(s.stderr, opt))
+	if s.cfg.LogForm == "json" {
+		s.log = slog.New(slog.NewJSONHandler(s.stderr, opt))
 	}
-	return slog.New(slog.NewTextHandler(w, opt))
 }
 
 // session is one `mllbd run`.
 type session struct {
 	cfg            *runCmd
+	by             *invocation
 	stdout, stderr io.Writer
 	log            *slog.Logger
+	logLevel       slog.LevelVar
 
 	id        identity
 	policy    scheduler.Policy
 	set       *features.Set // in which events show decisions
 	topology  *topology.Topology
-	scope     *scope
-	hierarchy int    // of the cgroups that snapshots name
-	cgroup    string // directory of --cgroup, or ""
+	scope     *scheduler.Filter
+	hierarchy int           // of the cgroups that snapshots name
+	cgroup    string        // directory of --cgroup, or ""
+	newborn   time.Duration // of scheduler.Config
+	trees     *cgroupTrees
+	account   *account // as whom CMD runs, or nil
 	host      host
 	events    *events
+	reportTo  *namedfile.Output       // of --report, or nil
+	giveUp    context.CancelCauseFunc // ends the wait for who reads it
 	server    *server
+	metrics   *metrics // or nil
+	manager   *manager // or nil
+	reporter  *reporter
+	reloader  *reloader
+	view      *queue    // or nil
+	endBy     time.Time // set by end
 	stats     stats
 	tracer    *trace.Tracer // of the kernel's decisions, or nil
 	agreement *agreement    // with them, or nil
+	troubles  troubles
 
 	enforcer *affinity.Enforcer // nil in observe, and once closed
+	marks    *bpf.Reader
 	forks    *forkTracer
 	idle     *idleWatch // nil where there is none
 	child    *child
@@ -89,7 +110,7 @@ func (s *session) prepare() error {
 		s.id.Enforcer = "none"
 	}
 	for _, step := range []func() error{
-		s.openPolicy, s.cfg.checkSchedExt, s.checkCaps, s.readTopology, s.openScope, s.openHost, s.openOutputs, s.openAgreement,
+		s.openPolicy, s.cfg.checkSchedExt, s.findAccount, s.checkCaps, s.readTopology, s.openScope, s.openHost, s.openOutputs, s.openAgreement, s.openManager,
 	} {
 		if err := step(); err != nil {
 			return err
@@ -99,23 +120,46 @@ func (s *session) prepare() error {
 }
 
 func (s *session) checkCaps() error {
-	have, err := capabilities()
+	have, err := denial.Capabilities()
 	if err != nil {
 		return err
 	}
-	return s.cfg.checkCaps(have)
+	if denial.Missing(have, denial.CapSysNice) != "" {
+		s.newborn = strangerAfter
+	}
+	return s.cfg.checkCaps(have, s.account)
 }
 
-func (s *session) readTopology() (err error) {
-	s.topology, err = topology.Read(s.cfg.Root)
+// strangerAfter is how old a thread has to be to be held by a mllbd that may not give
+// its mask back once a set-user-ID program has made it another user's. Most that start
+// such programs do so soon.
+const strangerAfter = 3 * time.Second
+
+func (s *session) findAccount() (err error) {
+	s.account, err = s.cfg.account()
 	return err
 }
 
+func (s *session) readTopology() (err error) {
+	s.topology, err = s.topologyNow()
+	return err
+}
+
+// topologyNow reads the topology, and has the scope know what is left out.
+func (s *session) topologyNow() (*topology.Topology, error) {
+	t, err := topology.Read(s.cfg.Root)
+	if err == nil && s.scope != nil {
+		s.scope.LeftOut = topology.AllLeftOut(t.LeftOut)
+	}
+	return t, err
+}
+
 func (s *session) openOutputs() (err error) {
-	if s.cfg.Report != "" {
-		if err := daemon.Prepare(s.cfg.Report); err != nil {
-			return fmt.Errorf("--report: %w", err)
-		}
+	if err := s.openReport(); err != nil {
+		return err
+	}
+	if err := namedfile.Distinct(s.cfg.Events, s.cfg.Model); err != nil {
+		return fmt.Errorf("open events file: %w", err)
 	}
 	if s.cfg.Events != "" {
 		if s.events, err = openEvents(s.cfg.Events, s.cfg.Policy, s.set, s.log); err != nil {
@@ -149,8 +193,18 @@ func (s *session) balance(ctx context.Context) error {
 	if s.agreement != nil {
 		s.agreement.done, s.stats.agreement = cancel, s.agreement
 	}
+	s.reloader = &reloader{session: s}
+	s.troubles = troubles{log: s.log, stats: &s.stats, cfg: s.cfg, scope: s.scope}
+	if r, ok := s.host.(procHost); ok {
+		s.troubles.unread = func() (uint64, error) { return r.Errors(), r.LastError() }
+	}
+	defer s.obeyHangups(cancel)()
 	err := s.guard(ctx)
-	err = errors.Join(err, s.restore())
+	s.manager.tell(daemon.SdNotifyStopping)
+	s.closeServer()
+	if err = errors.Join(err, s.restore()); err == nil {
+		err = s.troubles.nothing()
+	}
 	if s.agreement != nil {
 		err = errors.Join(err, s.agreement.finish())
 	}
@@ -159,33 +213,49 @@ func (s *session) balance(ctx context.Context) error {
 	if s.child == nil {
 		return err
 	}
-	if err != nil {
+	var left *leftError
+	var idle *idleError
+	switch {
+	case errors.As(err, &left):
+		s.log.Error("not all masks are restored; the command goes on without mllbd", "err", err)
+	case errors.As(err, &idle):
+		s.log.Error("mllbd could do nothing for the command", "err", err)
+	case err != nil:
 		s.log.Error("mllbd gave up; the command goes on without it", "err", err)
 	}
 	<-s.child.done
-	return s.child.result()
+	s.endBy = time.Time{}
+	result := s.child.result()
+	switch {
+	case result != nil:
+		return result
+	case left != nil:
+		return &exitError{exitInternal, left}
+	case idle != nil:
+		return &exitError{exitInternal, idle}
+	}
+	return nil
 }
 
 // catch ends the run by the signals that ask for it and swallows those that
-// would otherwise end or stop mllbd while threads are held. SIGPIPE is what a
-// log line to `| head` costs; CMD still gets its default of it, since a signal
-// that is caught, unlike one that is ignored, is reset by execve(2).
+// would otherwise end or stop mllbd while threads are held.
 func (s *session) catch(cancel context.CancelFunc) (stop func()) {
-	swallowed := make(chan os.Signal, 1)
-	signal.Notify(swallowed, unix.SIGPIPE)
 	if len(s.cfg.Command) > 0 {
-		return func() { signal.Stop(swallowed) } // CMD's signals are startChild's
+		return func() {} // CMD's signals are startChild's
 	}
+	// In the background it writes to a terminal under stty tostop too.
+	signal.Ignore(unix.SIGTTIN, unix.SIGTTOU)
+	swallowed := make(chan os.Signal, 1)
 	notify(swallowed, []os.Signal{unix.SIGTSTP, unix.SIGUSR1, unix.SIGUSR2})
 	ending := make(chan os.Signal, 1)
-	notify(ending, []os.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT})
+	notify(ending, []os.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGQUIT})
 	done := make(chan struct{})
 	go func() {
 		for {
 			select {
 			case sig := <-ending: // a second one finds the end under way
-				s.log.Info("ending", "signal", sig.String())
 				cancel()
+				s.log.Info("ending", "signal", sig.String())
 			case <-done:
 				return
 			}
@@ -202,7 +272,10 @@ func (s *session) startChild(cancel context.CancelFunc) (err error) {
 	if len(s.cfg.Command) == 0 {
 		return nil
 	}
-	if s.child, err = startChild(s.cfg.Command); err != nil {
+	if err := s.by.leaveHangups(); err != nil {
+		return err
+	}
+	if s.child, err = startChild(s.cfg.Command, s.account); err != nil {
 		return err
 	}
 	go func() {
@@ -227,17 +300,21 @@ func (s *session) guard(ctx context.Context) (err error) {
 // loop runs the daemon until ctx ends or it fails.
 func (s *session) loop(ctx context.Context) error {
 	s.stats.start, s.stats.cpu = time.Now(), cpuTime()
-	cfg := scheduler.Config{Mode: s.cfg.mode(), Hold: s.cfg.hold(), Budget: s.cfg.Budget, CoolDown: s.cfg.CoolDown, Lease: s.cfg.Lease}
+	cfg := scheduler.Config{Mode: s.cfg.mode(), Hold: s.cfg.hold(), Budget: s.cfg.Budget, CoolDown: s.cfg.CoolDown, Newborn: s.newborn}
+	balancer := scheduler.NewBalancer(s.topology, cfg, s.policy)
 	d := &scheduler.Daemon{
 		Host: s.host, Scope: s.scope, Observer: s.observers(),
-		Planner: scheduler.NewBalancer(s.topology, cfg, s.policy),
-		Self:    s.scope.self, Interval: s.cfg.Interval, MaxFailures: maxFailures,
-		MaxQuiet: maxQuiet, ForksTraced: s.forks != nil,
-		MaxCPU: s.cfg.MaxCPU / 100, CPUTime: cpuTime,
+		Planner: balancer,
+		Self:    s.scope.Self, Interval: s.cfg.Interval, MaxFailures: maxFailures,
+		MaxSkip: maxSkip, ForksTraced: s.forks != nil,
+		MaxCPU: s.cfg.MaxCPU / 100, CPUTime: s.loopTime,
 		Topology:     s.topology,
-		ReadTopology: func() (*topology.Topology, error) { return topology.Read(s.cfg.Root) },
+		ReadTopology: s.topologyNow,
+		Changed:      (&leftOutWatch{root: s.cfg.Root, log: s.log}).changed,
 		Log:          s.log,
+		Other:        s.cfg.schedExt,
 	}
+	s.reloader.daemon, s.reloader.balancer = d, balancer
 	if s.enforcer != nil {
 		d.Enforcer = s.enforcer
 	}
@@ -247,17 +324,21 @@ func (s *session) loop(ctx context.Context) error {
 	if cfg.Mode == scheduler.Assist {
 		d.Lease = s.cfg.Lease
 	}
-	if s.server != nil {
-		m := &metrics{stats: &s.stats, id: s.id}
-		if s.events != nil {
-			m.lost = &s.events.failed
-		}
-		s.server.serve(m, healthyTicks*s.cfg.Interval, s.log)
+	if s.events != nil {
+		s.stats.outputs[toEvents] = s.events.out
 	}
-	s.log.Info("balancing", "mode", s.id.Mode, "policy", s.id.Policy, "snapshots", s.id.Rung,
+	if s.server != nil {
+		s.metrics = newMetrics(&s.stats, s.id)
+		s.server.serve(s.metrics, healthyTicks*s.cfg.Interval)
+	}
+	s.log.Info("balancing", "mode", s.id.Mode, "policy", s.id.Policy, "snapshots", s.id.Backend,
 		"enforcer", s.id.Enforcer, "topology", s.topology.String())
 	return d.Run(ctx)
 }
+
+// loopTime is the CPU time that --max-cpu limits. Who asks for metrics, and how often,
+// takes nothing from the loop.
+func (s *session) loopTime() time.Duration { return cpuTime() - s.server.cpuTime() }
 
 // observers are told of each tick in turn.
 type observers []scheduler.Observer
@@ -271,83 +352,22 @@ func (o observers) Tick(t *scheduler.Tick) {
 
 func (s *session) observers() observers {
 	r := &reporter{stats: &s.stats, id: s.id, log: s.log}
-	r.out, r.ansi, r.width = s.viewOutput()
-	all := observers{&s.stats}
+	var out io.Writer
+	if out, r.ansi, r.width = s.viewOutput(); out != nil {
+		s.view = newQueue(out, 0) // of two views the later will do
+		r.out, s.stats.outputs[toView] = s.view, s.view
+	}
+	s.reporter = r
+	all := observers{&s.stats, &s.troubles}
 	if s.agreement != nil {
 		all = append(all, s.agreement)
 	}
 	if s.events != nil {
 		all = append(all, s.events)
 	}
-	if s.log.Enabled(context.Background(), slog.LevelDebug) {
-		all = append(all, moveLog{s.log})
+	all = append(all, moveLog{s.log}, r)
+	if s.manager != nil {
+		all = append(all, s.manager)
 	}
-	return append(all, r)
-}
-
-// viewOutput says where the live view goes: nowhere, unless --view says so or
-// stdout is a terminal that mllbd has to itself.
-func (s *session) viewOutput() (out io.Writer, ansi bool, width func() int) {
-	f, ok := s.stdout.(*os.File)
-	terminal := ok && term.IsTerminal(int(f.Fd()))
-	want := terminal && len(s.cfg.Command) == 0
-	if s.cfg.View != nil {
-		want = *s.cfg.View
-	}
-	if !want {
-		return nil, false, nil
-	}
-	return s.stdout, terminal, func() int {
-		w, _, err := term.GetSize(int(f.Fd()))
-		if err != nil {
-			return 0
-		}
-		return w
-	}
-}
-
-// restore gives every thread its owner's mask back.
-func (s *session) restore() error {
-	if s.enforcer == nil {
-		return nil
-	}
-	report, err := s.enforcer.Close()
-	s.enforcer = nil
-	s.restored = report
-	for _, note := range report.Notes {
-		s.log.Warn(note)
-	}
-	if err != nil {
-		return fmt.Errorf("restore masks: %w", err)
-	}
-	return nil
-}
-
-// close closes what is open still. Masks come first, whatever happened.
-func (s *session) close() {
-	if err := s.restore(); err != nil {
-		s.log.Error("not all masks are restored; run mllbd restore", "err", err)
-	}
-	if s.forks != nil {
-		s.forks.close()
-	}
-	if s.idle != nil {
-		s.idle.close()
-	}
-	if s.server != nil {
-		s.server.close()
-	}
-	if s.events != nil {
-		if err := s.events.Close(); err != nil {
-			s.log.Error("events are incomplete", "err", err)
-		}
-	}
-	if s.tracer != nil {
-		if err := s.tracer.Close(); err != nil {
-			s.log.Error("tracing is not fully undone", "err", err)
-		}
-	}
-	if s.host != nil {
-		_ = s.host.Close()
-	}
+	return append(all, s.reloader)
 }

@@ -3,35 +3,12 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
-)
 
-// schedExt returns the state that sched_ext is in ("" on a kernel without it)
-// and the name of the scheduler that is loaded ("" if none). Files:
-// Documentation/scheduler/sched-ext.rst, 6.12.
-func schedExt(root string) (state, ops string, err error) {
-	dir := filepath.Join(root, "sys/kernel/sched_ext")
-	state, err = readLine(filepath.Join(dir, "state"))
-	if errors.Is(err, fs.ErrNotExist) {
-		return "", "", nil
-	}
-	if err != nil {
-		return "", "", fmt.Errorf("read the state of sched_ext: %w", err)
-	}
-	if state == "disabled" {
-		return state, "", nil
-	}
-	ops, err = readLine(filepath.Join(dir, "root/ops"))
-	if err != nil { // it may be on its way in or out
-		ops = "unknown"
-	}
-	return state, ops, nil
-}
+	"mllb/internal/procfile"
+)
 
 // checkSchedExt refuses to balance beside a sched_ext scheduler: it places
 // threads itself, and would fight every hold.
@@ -39,15 +16,25 @@ func (c *runCmd) checkSchedExt() error {
 	if c.Mode == "observe" {
 		return nil
 	}
-	state, ops, err := schedExt(c.Root)
+	ops, err := c.schedExt()
 	if err != nil {
 		return err
 	}
-	if state != "" && state != "disabled" {
-		return fmt.Errorf("the sched_ext scheduler %q is loaded (%s) and places threads itself; --mode %s would fight it: unload it, or use --mode observe",
-			ops, state, c.Mode)
+	if ops != "" {
+		return fmt.Errorf("the sched_ext scheduler %s is loaded and places threads itself; --mode %s would fight it: unload it, or use --mode observe",
+			ops, c.Mode)
 	}
 	return nil
+}
+
+// schedExt names the sched_ext scheduler that is loaded, or on its way in or
+// out; "" if there is none.
+func (c *runCmd) schedExt() (string, error) {
+	state, ops, err := procfile.SchedExt(c.Root)
+	if err != nil || ops == "" {
+		return "", err
+	}
+	return fmt.Sprintf("%q (%s)", ops, state), nil
 }
 
 func readLine(path string) (string, error) {

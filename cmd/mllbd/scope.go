@@ -3,139 +3,205 @@
 package main
 
 import (
-	"time"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
 
-	"mllb/features"
+	"mllb/internal/cgroup"
+	"mllb/internal/procfile"
+	"mllb/scheduler"
 	"mllb/topology"
 )
 
-// neverFlags mark threads that are not anybody's to move: kernel threads, and
-// the workers that io_uring and vhost run in a process but that the kernel
-// places itself (include/linux/sched.h; sched_setaffinity(2) answers EINVAL to
-// PF_NO_SETAFFINITY).
-const neverFlags = features.FlagKthread | features.FlagIOWorker |
-	features.FlagUserWorker | features.FlagNoSetAffinity
-
-// inodes tells whether a cgroup, named by the inode of its directory, is in a
-// tree. Package cgroup has the real one.
-type inodes interface{ Has(inode uint64) bool }
-
-// scope says which threads are ours to move. It only ever narrows: a thread
-// that arrives not Managed stays so.
-type scope struct {
-	self     int32                 // mllbd's own process
-	baseline topology.CPUSet       // what an unnarrowed mask covers; nil: every online CPU
-	refresh  func(*scope)          // reads baseline, tree and excluded afresh each second; nil: they stay
-	tree     inodes                // only threads in these cgroups, nil: anywhere
-	lineage  bool                  // only descendants of mllbd: CMD and what it left behind
-	names    map[[16]byte]struct{} // command names left out
-	excluded inodes                // cgroups left out, or nil
-
-	online topology.CPUSet // reused: the CPUs a mask must cover to be whole
-	wide   []bool          // by mask index: it covers online
-	born   []uint64        // bitmap of process ids that descend from mllbd
-	fresh  int64           // when refresh last ran, on the snapshots' clock
-}
-
-// Mark clears Managed of every thread that is out of scope. It takes time in
-// proportion to the threads and, once warm, allocates nothing.
-func (sc *scope) Mark(s *features.Snapshot) {
-	if sc.refresh != nil && (sc.fresh == 0 || s.Time-sc.fresh >= int64(time.Second)) {
-		sc.refresh(sc)
-		sc.fresh = s.Time
+// openScope finds the cgroups that flags name and says what is managed.
+func (s *session) openScope() (err error) {
+	sc := &scheduler.Filter{Self: int32(os.Getpid()), Lineage: len(s.cfg.Command) > 0}
+	s.scope = sc
+	sc.LeftOut = topology.AllLeftOut(s.topology.LeftOut)
+	mounts, err := cgroup.Mounts(s.cfg.Root)
+	if err != nil {
+		return err
 	}
-	sc.widths(s)
-	if sc.lineage {
-		sc.descend(s.Threads)
+	sc.Cpuset = (&cpusets{s.cfg.Root, mounts}).allowed
+	ofCpusets, err := cgroup.DefaultHierarchy(s.cfg.Root)
+	if err != nil && !errors.Is(err, cgroup.ErrNotMounted) {
+		return err
 	}
-	for i := range s.Threads {
-		t := &s.Threads[i]
-		if t.Managed && !sc.has(t) {
-			t.Managed = false
+	s.hierarchy = ofCpusets
+	defer func() { sc.ByCgroup = s.hierarchy == ofCpusets }()
+	trees := &cgroupTrees{log: s.log}
+	if s.cfg.Cgroup != "" {
+		dir, err := cgroup.Find(s.cfg.Root, s.cfg.Cgroup)
+		if err != nil {
+			return err
+		}
+		if s.cfg.Enforcer == "cpuset" && dir.Hierarchy != 0 && !slices.Contains(dir.Controllers, "cpuset") {
+			return fmt.Errorf("--enforcer cpuset: %s is in the hierarchy of %s, not of cpuset", dir.Path, strings.Join(dir.Controllers, ","))
+		}
+		s.hierarchy, s.cgroup = dir.Hierarchy, dir.Path
+		trees.scope = cgroup.NewTree(dir)
+		sc.Tree = trees.scope
+	}
+	if sc.Programs, trees.excluded, err = s.excludes(s.cfg.Exclude, s.cgroup != ""); err != nil {
+		return err
+	}
+	if sc.Lineage {
+		if sc.Baseline, err = ownMask(s.cfg.Root); err != nil {
+			return err
 		}
 	}
+	s.watch(trees)
+	return trees.walk()
 }
 
-// has reports whether one thread is in scope. Cheap tests come first.
-func (sc *scope) has(t *features.Thread) bool {
-	if t.Policy != features.SchedOther && t.Policy != features.SchedBatch {
-		return false
+// watch has the scope go by these cgroups.
+func (s *session) watch(trees *cgroupTrees) {
+	s.trees = trees
+	s.scope.Excluded, s.scope.Refresh = nil, nil
+	if len(trees.excluded) > 0 {
+		s.scope.Excluded = trees
 	}
-	if t.Flags&neverFlags != 0 || t.TGID == 1 || t.TGID == sc.self || !sc.wide[t.Owner] {
-		return false
+	if trees.scope != nil || len(trees.excluded) > 0 {
+		s.scope.Refresh = trees.refresh
 	}
-	if t.State == 'Z' || t.State == 'X' {
-		return false
+	s.stats.mu.Lock()
+	s.stats.cgroups = trees
+	s.stats.mu.Unlock()
+}
+
+// excludes sorts --exclude: what has a '/' is a cgroup, the rest are programs. A
+// service that is to be left alone need not run yet. Unless fixed, the first cgroup
+// says in which hierarchy the others are to be.
+func (s *session) excludes(list []string, fixed bool) (*scheduler.Programs, []*cgroup.Tree, error) {
+	var names []string
+	var trees []*cgroup.Tree
+	for _, x := range list {
+		if !strings.Contains(x, "/") {
+			names = append(names, x)
+			continue
+		}
+		dir, err := cgroup.FindOrExpect(s.cfg.Root, x)
+		if err != nil {
+			return nil, nil, fmt.Errorf("--exclude: %w", err)
+		}
+		// Snapshots name the cgroup of one hierarchy only.
+		if !fixed {
+			s.hierarchy, fixed = dir.Hierarchy, true
+		}
+		if dir.Hierarchy != s.hierarchy {
+			return nil, nil, fmt.Errorf("--exclude: %s is in another cgroup hierarchy than the cgroups named before: name all in one", dir.Path)
+		}
+		trees = append(trees, cgroup.NewTree(dir))
 	}
-	if sc.lineage && !sc.isBorn(t.TGID) {
-		return false
+	if len(names) == 0 {
+		return nil, trees, nil
 	}
-	if sc.tree != nil && !sc.tree.Has(t.Cgroup) {
-		return false
-	}
-	if sc.excluded != nil && sc.excluded.Has(t.Cgroup) {
-		return false
-	}
-	if len(sc.names) > 0 {
-		if _, out := sc.names[t.Comm]; out {
-			return false
+	return scheduler.NewPrograms(names, s.executable), trees, nil
+}
+
+// executable returns the name of a process's executable, "" if it cannot be
+// told: it has ended, or it is another user's and mllbd is not root. A thread
+// that led its process and ended before the others has none.
+func (s *session) executable(pid int32) string {
+	dir := filepath.Join(s.cfg.Root, "proc", strconv.Itoa(int(pid)))
+	path, err := os.Readlink(filepath.Join(dir, "exe"))
+	if err != nil {
+		tasks, _ := filepath.Glob(filepath.Join(dir, "task/*/exe"))
+		for i := 0; i < len(tasks) && err != nil; i++ {
+			path, err = os.Readlink(tasks[i])
 		}
 	}
-	return true
+	if err != nil {
+		return ""
+	}
+	return filepath.Base(strings.TrimSuffix(path, " (deleted)")) // proc_pid_exe(5)
 }
 
-// widths finds out, once for each distinct mask, which masks nobody narrowed:
-// those that cover every CPU of the baseline that is online.
-func (sc *scope) widths(s *features.Snapshot) {
-	words := (len(s.Runqueues) + 63) / 64
-	for len(sc.online) < words {
-		sc.online = append(sc.online, 0)
-	}
-	clear(sc.online)
-	for cpu := range s.Runqueues {
-		if s.Runqueues[cpu].Online && (sc.baseline == nil || sc.baseline.Has(cpu)) {
-			sc.online[cpu>>6] |= 1 << (cpu & 63)
+// cgroupTrees are the cgroups that flags name, walked again each second and
+// when a thread is in a cgroup that is new. As inodes, they are those that are
+// excluded.
+type cgroupTrees struct {
+	scope    *cgroup.Tree // of --cgroup, or nil
+	excluded []*cgroup.Tree
+	log      *slog.Logger
+	walked   bool
+	failing  bool
+	gone     atomic.Int32 // how many are not there now
+}
+
+// Has implements scheduler.Cgroups.
+func (c *cgroupTrees) Has(inode uint64) bool {
+	for _, t := range c.excluded {
+		if t.Has(inode) {
+			return true
 		}
 	}
-	sc.wide = sc.wide[:0]
-	for _, m := range s.Masks {
-		sc.wide = append(sc.wide, sc.online.SubsetOf(m))
-	}
+	return false
 }
 
-// descend marks every process that descends from mllbd. Parents nearly always
-// have lower ids and come first, so one pass finds all and a second finds no
-// more; where ids wrapped around it takes as many passes as it needs.
-func (sc *scope) descend(threads []features.Thread) {
-	clear(sc.born)
-	sc.setBorn(sc.self)
-	for grew := true; grew; {
-		grew = false
-		for i := range threads {
-			t := &threads[i]
-			if sc.isBorn(t.PPID) && !sc.isBorn(t.TGID) {
-				sc.setBorn(t.TGID)
-				grew = true
-			}
+func (c *cgroupTrees) walk() error {
+	var errs []error
+	gone := int32(0)
+	see := func(t *cgroup.Tree, flag string) {
+		before := t.Top()
+		errs = append(errs, t.Refresh())
+		if t.Top() == 0 {
+			gone++
 		}
+		c.tell(t, flag, before)
+	}
+	if c.scope != nil {
+		see(c.scope, "--cgroup")
+	}
+	for _, t := range c.excluded {
+		see(t, "--exclude")
+	}
+	c.walked = true
+	c.gone.Store(gone)
+	return errors.Join(errs...)
+}
+
+// tell says once what became of a cgroup.
+func (c *cgroupTrees) tell(t *cgroup.Tree, flag string, before uint64) {
+	switch now := t.Top(); {
+	case now == 0 && !c.walked:
+		c.log.Warn("a cgroup is not there yet: it counts once it is", "flag", flag, "cgroup", t.Path())
+	case now == before || !c.walked:
+	case now == 0:
+		c.log.Warn("a cgroup is gone: it counts again once it is back", "flag", flag, "cgroup", t.Path())
+	case before == 0:
+		c.log.Info("a cgroup is there", "flag", flag, "cgroup", t.Path())
+	default:
+		c.log.Info("a cgroup was made anew: the new one counts", "flag", flag, "cgroup", t.Path())
 	}
 }
 
-func (sc *scope) isBorn(pid int32) bool {
-	i := int(pid >> 6)
-	return pid > 0 && i < len(sc.born) && sc.born[i]&(1<<(pid&63)) != 0
-}
-
-func (sc *scope) setBorn(pid int32) {
-	for int(pid>>6) >= len(sc.born) {
-		sc.born = append(sc.born, 0)
+// refresh walks the trees.
+func (c *cgroupTrees) refresh() {
+	err := c.walk()
+	if err != nil && !c.failing {
+		c.log.Warn("a cgroup that a flag names cannot be read", "err", err)
 	}
-	sc.born[pid>>6] |= 1 << (pid & 63)
+	c.failing = err != nil
 }
 
-// commName turns a command name into what the kernel keeps of it: 15 bytes
-// (TASK_COMM_LEN, include/linux/sched.h).
-func commName(name string) (comm [16]byte) {
-	copy(comm[:15], name)
-	return comm
+// ownMask returns the CPUs that mllbd itself was started on, which is what CMD
+// inherits. sched_getaffinity(2) would do, but for hosts of over 1,024 CPUs.
+func ownMask(root string) (topology.CPUSet, error) {
+	path := filepath.Join(root, "proc/self/status")
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read mllbd's own mask: %w", err)
+	}
+	mask, err := procfile.StatusAllowed(b, nil)
+	if err != nil {
+		return nil, fmt.Errorf("read mllbd's own mask: %s: %w", path, err)
+	}
+	return mask, nil
 }

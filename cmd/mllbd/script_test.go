@@ -74,7 +74,8 @@ func endOf(ts *testscript.TestScript, args []string) string {
 	ts.Check(err)
 	cmd := exec.Command(path, args[1:]...)
 	cmd.Dir = ts.MkAbs(".")
-	for _, key := range []string{"PATH", "HOME", "TMPDIR", "MLLBD_STATE_DIR", "MLLBD_LOG_LEVEL", "MLLBD_MODE", "MLLBD_DURATION"} {
+	for _, key := range []string{"PATH", "HOME", "TMPDIR", "MLLBD_STATE_DIR", "MLLBD_LOG_LEVEL", "MLLBD_MODE", "MLLBD_DURATION", "MLLBD_INTERVAL",
+		"SUDO_UID", "SUDO_GID", "SUDO_USER"} {
 		if v := ts.Getenv(key); v != "" {
 			cmd.Env = append(cmd.Env, key+"="+v)
 		}

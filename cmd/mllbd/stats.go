@@ -22,45 +22,70 @@ type nodeStat struct {
 	Min, Max uint32
 }
 
+// perLevel counts by the level of the domain.
+type perLevel [topology.NumLevels]uint64
+
 // counters is what mllbd knows of itself: totals since the start, and gauges of
-// the last tick that succeeded.
+// the last tick that succeeded. Each is shown by a row of the table in counter.go.
 type counters struct {
-	Ticks, Failed, Missed uint64
-	Quiet                 uint64        // ticks skipped: the host was as the last one left it
-	Spared                uint64        // ticks left out to stay below --max-cpu
-	Early                 uint64        // ticks that were not due: a CPU was idle while threads waited
-	Took, TookMax         time.Duration // of all ticks together; of the slowest
+	Ticks     uint64
+	Failed    uint64
+	Dropped   uint64        // by the loop, because the one before took too long
+	Skipped   uint64        // the host was as the last one left it
+	Throttled uint64        // left out to stay below --max-cpu
+	Standby   uint64        // beside another scheduler: nothing was changed
+	Other     string        // that scheduler, at the last tick
+	Early     uint64        // that were not due: a CPU was idle while threads waited
+	Took      time.Duration // of all ticks together
 
-	Candidates [topology.NumLevels][scheduler.NumReasons]uint64
-	Asked      [topology.NumLevels]uint64
-	Approved   [topology.NumLevels]uint64
-	Outside    uint64                     // of those asked: policy cfs answered for the model
-	Moves      [topology.NumLevels]uint64 // that took effect
-	HoldFailed uint64                     // holds that the kernel refused
-	InPlace    uint64                     // threads held where they were
-	Released   uint64
+	Candidates        [topology.NumLevels][scheduler.NumReasons]uint64
+	Asked             perLevel
+	Approved          perLevel
+	OutOfDistribution uint64   // of those asked: policy cfs answered for the model
+	Moves             perLevel // that took effect
+	HoldFailed        uint64   // holds that failed
+	InPlace           uint64   // threads held where they were
+	Released          uint64
 
-	Imbalance    uint32 // longest less shortest cfs queue
+	Imbalance    uint32 // longest minus shortest cfs queue
 	ImbalanceMax uint32
 	ImbalanceSum uint64
 	ImbalanceN   uint64 // ticks that were due and knew of it, of which that is the sum
 	Threads      int
+	Unread       uint64   // threads left out of snapshots so far: their files make no sense
+	Troubles     []string // why little or nothing happens, in the order in which it was noticed
 	Managed      int
 	Held         int
+	CgroupsGone  int // that flags name, and that are not there now
 	Nodes        []nodeStat
+	LeftOut      []topology.LeftOut // CPUs that nobody balances
 
-	Compared *compared // with the kernel's own decisions; nil where they are not
+	Compared    *compared          // with the kernel's own decisions; nil where they are not
+	WriteErrors *uint64            // of the --events file; nil without one
+	Lost        [numOutputs]uint64 // records that an output's queue had no room for
 
 	Last    time.Time // start of the last tick that succeeded
 	LastErr string    // of the last tick, "" if it succeeded
 }
+
+// The outputs that drop what nobody reads.
+const (
+	toEvents = iota
+	toLog
+	toView
+	numOutputs
+)
+
+var outputNames = [numOutputs]string{"events", "log", "view"}
 
 // stats collects counters from the daemon's ticks. Anybody may read them.
 type stats struct {
 	start time.Time
 	cpu   time.Duration // spent before start, on getting ready
 
-	agreement *agreement // nil where there is none
+	agreement *agreement         // nil where there is none
+	outputs   [numOutputs]*queue // nil where there is none
+	cgroups   *cgroupTrees       // that flags name; nil where they name none
 
 	mu sync.Mutex
 	c  counters
@@ -72,24 +97,26 @@ func (st *stats) Tick(t *scheduler.Tick) {
 	defer st.mu.Unlock()
 	c := &st.c
 	c.Ticks++
-	c.Missed += t.Missed
+	c.Dropped += t.Dropped
 	if t.Early {
 		c.Early++
 	}
 	c.Took += t.Took
-	c.TookMax = max(c.TookMax, t.Took)
+	if c.Other = t.Standby; c.Other != "" {
+		c.Standby++
+	}
 	if t.Err != nil {
 		c.Failed++
 		c.LastErr = t.Err.Error()
 		return
 	}
 	c.Last, c.LastErr = t.Start, ""
-	if t.Spared {
-		c.Spared++
+	if t.Throttled {
+		c.Throttled++
 		return
 	}
-	if t.Quiet { // the gauges hold, and count once more in the mean
-		c.Quiet++
+	if t.Skipped { // the gauges hold, and count once more in the mean
+		c.Skipped++
 		c.ImbalanceSum += uint64(c.Imbalance)
 		c.ImbalanceN++
 		return
@@ -101,14 +128,10 @@ func (st *stats) Tick(t *scheduler.Tick) {
 }
 
 func (c *counters) threads(t *scheduler.Tick) {
-	c.Threads, c.Managed, c.Held = len(t.Snapshot.Threads), 0, 0
+	c.Threads, c.Managed, c.Held = len(t.Snapshot.Threads), 0, t.Held
 	for i := range t.Snapshot.Threads {
-		th := &t.Snapshot.Threads[i]
-		if th.Managed {
+		if t.Snapshot.Threads[i].Managed {
 			c.Managed++
-		}
-		if th.Hold >= 0 {
-			c.Held++
 		}
 	}
 }
@@ -122,41 +145,39 @@ func (c *counters) candidates(p *scheduler.Plan) {
 			if cand.Verdict.Migrate {
 				c.Approved[cand.Level]++
 			}
-			if cand.Verdict.Outside {
-				c.Outside++
+			if cand.Verdict.OutOfDistribution {
+				c.OutOfDistribution++
 			}
 		}
 	}
 }
 
-// effects counts what was done. Held is as the snapshot had it, plus that.
+// effects counts what was done.
 func (c *counters) effects(t *scheduler.Tick) {
-	for i, err := range t.Errors {
-		h := t.Plan.Holds[i]
-		switch from := t.Plan.From[i]; {
-		case err != nil:
+	for _, err := range t.Errors {
+		if err != nil {
 			c.HoldFailed++
 			continue
-		case from < 0:
-			c.InPlace++
-		default:
-			c.Moves[t.Plan.Candidates[from].Level]++
 		}
-		if t.Snapshot.Threads[h.Thread].Hold < 0 {
-			c.Held++
+		c.InPlace++
+	}
+	for i := range t.Plan.Candidates {
+		if cand := &t.Plan.Candidates[i]; t.Moved(cand) {
+			c.Moves[cand.Level]++
+			c.InPlace-- // it was moved
 		}
 	}
 	for _, err := range t.ReleaseErrors {
 		if err == nil {
 			c.Released++
-			c.Held--
 		}
 	}
 }
 
 // queues measures how evenly the CPUs are loaded.
 func (c *counters) queues(t *scheduler.Tick) {
-	queues := t.Snapshot.Runqueues
+	queues, out := t.Snapshot.Runqueues, topology.AllLeftOut(t.Topology.LeftOut)
+	c.LeftOut = t.Topology.LeftOut
 	for len(c.Nodes) < len(t.Topology.Nodes) {
 		c.Nodes = append(c.Nodes, nodeStat{})
 	}
@@ -166,7 +187,7 @@ func (c *counters) queues(t *scheduler.Tick) {
 		node, n := &t.Topology.Nodes[i], &c.Nodes[i]
 		*n = nodeStat{ID: node.ID, Queue: n.Queue[:0], Min: ^uint32(0)}
 		for cpu := range node.CPUs.All() {
-			if cpu >= len(queues) {
+			if cpu >= len(queues) || out.Has(cpu) {
 				continue
 			}
 			q := queues[cpu].NrQueued
@@ -198,6 +219,18 @@ func (st *stats) read() counters {
 	defer st.mu.Unlock()
 	c := st.c
 	c.Compared = st.agreement.read()
+	for i, q := range st.outputs {
+		if q != nil {
+			c.Lost[i] = q.dropped.Load()
+		}
+	}
+	if st.cgroups != nil {
+		c.CgroupsGone = int(st.cgroups.gone.Load())
+	}
+	if q := st.outputs[toEvents]; q != nil {
+		n := q.failed.Load()
+		c.WriteErrors = &n
+	}
 	c.Nodes = slices.Clone(c.Nodes)
 	for i := range c.Nodes {
 		c.Nodes[i].Queue = slices.Clone(c.Nodes[i].Queue)
@@ -224,13 +257,6 @@ func (c *counters) refused() (by [scheduler.NumReasons]uint64) {
 		}
 	}
 	return by
-}
-
-func total(by [topology.NumLevels]uint64) (n uint64) {
-	for _, v := range by {
-		n += v
-	}
-	return n
 }
 
 // cpuTime returns the CPU time of mllbd itself so far, without CMD's.

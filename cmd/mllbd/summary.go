@@ -19,15 +19,17 @@ type moveLog struct{ log *slog.Logger }
 
 // Tick implements scheduler.Observer.
 func (m moveLog) Tick(t *scheduler.Tick) {
-	for i, err := range t.Errors {
-		from := t.Plan.From[i]
-		if from < 0 {
+	if t.Errors == nil || !m.log.Enabled(context.Background(), slog.LevelDebug) { // nil: observe, or no plan
+		return
+	}
+	for i := range t.Plan.Candidates {
+		c := &t.Plan.Candidates[i]
+		if c.Hold < 0 {
 			continue
 		}
-		c := &t.Plan.Candidates[from]
 		th := &t.Snapshot.Threads[c.Thread]
 		m.log.Debug("move", "tid", th.TID, "comm", th.Name(), "from", c.From, "to", c.To,
-			"level", c.Level.String(), "active", c.Active, "err", err)
+			"level", c.Level.String(), "active", c.Active, "err", t.Errors[c.Hold])
 	}
 }
 
@@ -38,51 +40,57 @@ func (s *session) summary() {
 	}
 	c, up := s.stats.read(), time.Since(s.stats.start)
 	share := 100 * (cpuTime() - s.stats.cpu).Seconds() / up.Seconds()
-	if s.cfg.LogForm == "json" {
-		if k := c.Compared; k != nil {
-			s.log.Info("agreement", "stay_stay", k.By[0][0], "stay_migrate", k.By[0][1], "migrate_stay", k.By[1][0],
-				"migrate_migrate", k.By[1][1], "outside", k.Outside, "lost", k.Drops)
-		}
-		s.log.Info("summary", "seconds", up.Seconds(), "ticks", c.Ticks, "failed", c.Failed, "missed", c.Missed, "early", c.Early, "spared", c.Spared,
-			"asked", total(c.Asked), "approved", total(c.Approved), "outside", c.Outside, "moved", total(c.Moves), "held_in_place", c.InPlace,
-			"refused", reasons(c.refused()), "imbalance_mean", c.imbalanceMean(), "imbalance_max", c.ImbalanceMax,
-			"cpu_percent", share, "restored", s.restored.Restored+s.restored.Inherited, "left", s.restored.Failed)
+	if s.cfg.LogForm != "json" {
+		writeSummary(s.stderr, &c, up, share, s.cfg.Mode, s.restored)
 		return
 	}
-	writeSummary(s.stderr, &c, up, share, s.cfg.Mode, s.restored)
+	if k := c.Compared; k != nil {
+		s.log.Info("agreement", "stay_stay", k.By[0][0], "stay_migrate", k.By[0][1], "migrate_stay", k.By[1][0],
+			"migrate_migrate", k.By[1][1], "out_of_distribution", k.OutOfDistribution, "lost", k.Drops)
+	}
+	args := []any{"seconds", up.Seconds(), "left_out", topology.DescribeLeftOut(c.LeftOut)}
+	if up >= shareFrom {
+		args = append(args, "cpu_percent", share)
+	}
+	for r := range shown(inSummary) {
+		args = append(args, r.key, logValue(r.total(&c)))
+	}
+	s.log.Info("summary", append(args, "refused", c.reasons(),
+		"restored", s.restored.Restored+s.restored.Inherited, "left", s.restored.Failed)...)
 }
 
+// shareFrom is how long a run has to be for its share of a CPU to mean anything: what
+// starting costs is over by then.
+const shareFrom = time.Second
+
 func writeSummary(w io.Writer, c *counters, up time.Duration, share float64, mode string, r affinity.Report) {
-	fmt.Fprintf(w, "mllbd: %d ticks in %.1f s (%d early, %d failed, %d missed, %d spared), %.2f %% of one CPU\n",
-		c.Ticks, up.Seconds(), c.Early, c.Failed, c.Missed, c.Spared, share)
-	fmt.Fprintf(w, "mllbd: decisions asked %d, approved %d, moved %d%s; held in place %d; refused: %s\n",
-		total(c.Asked), total(c.Approved), total(c.Moves), byLevel(c.Moves), c.InPlace, reasons(c.refused()))
-	if c.Outside > 0 {
-		fmt.Fprintf(w, "mllbd: of %d decisions %d were outside the model's training data; policy cfs answered them\n", total(c.Asked), c.Outside)
+	of := func(u unit) string {
+		return list(inSummary, u, ", ", c, func(r *counter) string { return r.withLabels(c) })
 	}
+	if up < shareFrom {
+		fmt.Fprintf(w, "mllbd: in %d ms: %s\n", up.Milliseconds(), of(unitTicks))
+	} else {
+		fmt.Fprintf(w, "mllbd: in %.1f s: %s; %.2f %% of one CPU\n", up.Seconds(), of(unitTicks), share)
+	}
+	fmt.Fprintf(w, "mllbd: decisions: %s\n", of(unitDecisions))
+	fmt.Fprintf(w, "mllbd: %s; refused: %s\n", of(unitHolds), c.reasons())
 	if c.Compared != nil {
 		fmt.Fprintf(w, "mllbd: agrees with %s\n", c.Compared)
 	}
-	fmt.Fprintf(w, "mllbd: imbalance mean %.2f, max %d\n", c.imbalanceMean(), c.ImbalanceMax)
+	fmt.Fprintf(w, "mllbd: %s\n", of(unitTasks))
+	if len(c.LeftOut) > 0 {
+		fmt.Fprintf(w, "mllbd: CPUs left out: %s\n", topology.DescribeLeftOut(c.LeftOut))
+	}
+	if unread := of(unitThreads); unread != "" {
+		fmt.Fprintf(w, "mllbd: threads: %s\n", unread)
+	}
+	for _, trouble := range c.Troubles {
+		fmt.Fprintf(w, "mllbd: warning: %s\n", trouble)
+	}
+	if lost := of(unitWrites); lost != "" {
+		fmt.Fprintf(w, "mllbd: %s\n", lost)
+	}
 	if mode != "observe" {
 		fmt.Fprintf(w, "mllbd: %s; %d left\n", r, r.Failed)
 	}
-}
-
-// byLevel lists the levels at which there were moves.
-func byLevel(moves [topology.NumLevels]uint64) (text string) {
-	for l, n := range moves {
-		if n == 0 {
-			continue
-		}
-		sep := ", "
-		if text == "" {
-			sep = " ("
-		}
-		text += fmt.Sprintf("%s%s %d", sep, topology.Level(l), n)
-	}
-	if text != "" {
-		text += ")"
-	}
-	return text
 }

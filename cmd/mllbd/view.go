@@ -3,13 +3,16 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"strings"
 	"time"
 
+	"mllb/internal/number"
 	"mllb/scheduler"
+	"mllb/topology"
 )
 
 // reporter tells a person, once a second, what mllbd does: by a view redrawn in
@@ -56,14 +59,13 @@ func (r *reporter) Tick(t *scheduler.Tick) {
 	r.before, r.cpu, r.at = c, cpu, now
 }
 
-// line logs what happened since the last line.
+// line logs what is now, and what happened since the last line.
 func (r *reporter) line(c *counters, share float64) {
-	b := &r.before
-	r.log.Info("balance",
-		"imbalance", c.Imbalance, "managed", c.Managed, "held", c.Held,
-		"asked", total(c.Asked)-total(b.Asked), "approved", total(c.Approved)-total(b.Approved),
-		"moved", total(c.Moves)-total(b.Moves), "failed", c.HoldFailed-b.HoldFailed, "spared", c.Spared-b.Spared,
-		"cpu_share", fmt.Sprintf("%.2f%%", 100*share))
+	var args []any
+	for row := range shown(inLog) {
+		args = append(args, row.key, logValue(row.since(c, &r.before)))
+	}
+	r.log.Info("balance", append(args, "cpu_share", fmt.Sprintf("%.2f%%", 100*share))...)
 }
 
 // draw writes the view over the one before.
@@ -77,7 +79,6 @@ func (r *reporter) draw(c *counters, share float64) {
 	if r.ansi && r.lines > 0 {
 		b = fmt.Appendf(b, "\x1b[%dA", r.lines)
 	}
-	r.lines = strings.Count(text, "\n")
 	for line := range strings.Lines(text) {
 		line = clip(strings.TrimSuffix(line, "\n"), width)
 		b = append(b, line...)
@@ -90,7 +91,10 @@ func (r *reporter) draw(c *counters, share float64) {
 		b = append(b, "\x1b[J"...) // nothing of a longer view stays below
 	}
 	r.scratch = b
-	_, _ = r.out.Write(b) // a terminal that went away is no reason to end
+	// A terminal that went away is no reason to end.
+	if _, err := r.out.Write(b); !errors.Is(err, errDropped) {
+		r.lines = strings.Count(text, "\n")
+	}
 }
 
 // clip cuts a line to the terminal's width, for a wrapped line would not be
@@ -107,7 +111,7 @@ func clip(line string, width int) string {
 func render(id identity, c, before *counters, share float64, up time.Duration) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "mllbd  %s  policy %s  snapshots %s  enforcer %s  up %v\n",
-		id.Mode, id.policy(), id.Rung, id.Enforcer, up.Round(time.Second))
+		id.Mode, id.policy(), id.Backend, id.Enforcer, up.Round(time.Second))
 	for i := range c.Nodes {
 		n := &c.Nodes[i]
 		if n.CPUs == 0 {
@@ -116,24 +120,31 @@ func render(id identity, c, before *counters, share float64, up time.Duration) s
 		fmt.Fprintf(&b, "node %-2d %3d cpus  %s  queued %d  imbalance %d\n",
 			n.ID, n.CPUs, bars(n.Queue), n.Total, n.Max-n.Min)
 	}
-	fmt.Fprintf(&b, "threads %d  managed %d  held %d  imbalance now %d  mean %.2f  max %d\n",
-		c.Threads, c.Managed, c.Held, c.Imbalance, c.imbalanceMean(), c.ImbalanceMax)
-	fmt.Fprintf(&b, "decisions  asked %d (+%d)  approved %d (+%d)  moved %d (+%d)",
-		total(c.Asked), total(c.Asked)-total(before.Asked), total(c.Approved), total(c.Approved)-total(before.Approved),
-		total(c.Moves), total(c.Moves)-total(before.Moves))
-	if c.Outside > 0 {
-		fmt.Fprintf(&b, "  outside the model's data %d (+%d)", c.Outside, c.Outside-before.Outside)
+	if len(c.LeftOut) > 0 {
+		fmt.Fprintf(&b, "left out   cpus %s\n", topology.DescribeLeftOut(c.LeftOut))
 	}
-	b.WriteByte('\n')
+	plain := func(r *counter) string { return number.Num(r.total(c)).String() }
+	both := func(r *counter) string { return fmt.Sprintf("%s (+%s)", plain(r), number.Num(r.since(c, before))) }
+	fmt.Fprintf(&b, "%s  %s\n", list(inView, unitThreads, "  ", c, plain), list(inView, unitTasks, "  ", c, plain))
+	fmt.Fprintf(&b, "decisions  %s\n", list(inView, unitDecisions, "  ", c, both))
 	if c.Compared != nil {
 		fmt.Fprintf(&b, "agrees     %s\n", c.Compared)
 	}
-	fmt.Fprintf(&b, "refused    %s\n", reasons(c.refused()))
-	fmt.Fprintf(&b, "mllbd      cpu %.2f%%  ticks %d  early %d  failed %d  missed %d  spared %d", 100*share, c.Ticks, c.Early, c.Failed, c.Missed, c.Spared)
+	fmt.Fprintf(&b, "refused    %s\n", c.reasons())
+	fmt.Fprintf(&b, "mllbd      cpu %.2f%%  %s", 100*share, list(inView, unitTicks, "  ", c, plain))
+	if lost := list(inView, unitWrites, "  ", c, both); lost != "" {
+		b.WriteString("  " + lost)
+	}
 	if c.LastErr != "" {
 		fmt.Fprintf(&b, "  last error: %s", strings.ReplaceAll(c.LastErr, "\n", " "))
 	}
 	b.WriteByte('\n')
+	if c.Other != "" {
+		fmt.Fprintf(&b, "standby    beside the sched_ext scheduler %s: nothing is changed\n", c.Other)
+	}
+	for _, trouble := range c.Troubles {
+		fmt.Fprintf(&b, "warning    %s\n", trouble)
+	}
 	return b.String()
 }
 
@@ -161,13 +172,17 @@ func bars(queue []uint32) string {
 	return string(append(b, ']'))
 }
 
-// reasons lists what refused candidates, in the order of the constants.
-func reasons(by [scheduler.NumReasons]uint64) string {
+// reasons lists what refused candidates, in the order of the constants, and
+// holds that failed.
+func (c *counters) reasons() string {
 	var parts []string
-	for r, n := range by {
+	for r, n := range c.refused() {
 		if n > 0 {
 			parts = append(parts, fmt.Sprintf("%s %d", scheduler.Reason(r), n))
 		}
+	}
+	if c.HoldFailed > 0 {
+		parts = append(parts, fmt.Sprintf("%s %d", holdFailed, c.HoldFailed))
 	}
 	if len(parts) == 0 {
 		return "none"

@@ -11,7 +11,7 @@ import (
 )
 
 // BenchmarkSnapshot takes snapshots of a host with 64 runnable threads and
-// many sleeping ones. The /proc rung has one of the same name and shape.
+// many sleeping ones. The /proc backend has one of the same name and shape.
 func BenchmarkSnapshot(b *testing.B) {
 	r := openReader(b, Options{})
 	for _, n := range []int{200, 2_000, 20_000} {

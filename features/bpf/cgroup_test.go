@@ -4,7 +4,6 @@ package bpf
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -83,8 +82,8 @@ func hierarchy(t *testing.T, controller string) (int, string) {
 // returns the inode of its directory.
 func moveToNew(t *testing.T, mount string, g *threads.Group) uint64 {
 	t.Helper()
-	dir := filepath.Join(mount, fmt.Sprintf("mllb-test-%d", os.Getpid()))
-	if err := os.Mkdir(dir, 0o755); err != nil {
+	dir, err := os.MkdirTemp(mount, "mllb-test-")
+	if err != nil {
 		t.Skipf("no cgroup can be made here: %v", err)
 	}
 	t.Cleanup(func() {

@@ -15,28 +15,29 @@ import (
 // Where the fields of a thread's record are: mllb.h, through the types that
 // bpf2go derived from the object.
 const (
-	offStart     = unsafe.Offsetof(threadsMllbThread{}.Start)
-	offCgroup    = unsafe.Offsetof(threadsMllbThread{}.Cgroup)
-	offLoad      = unsafe.Offsetof(threadsMllbThread{}.Load)
-	offRuntime   = unsafe.Offsetof(threadsMllbThread{}.Runtime)
-	offDelta     = unsafe.Offsetof(threadsMllbThread{}.Delta)
-	offComm      = unsafe.Offsetof(threadsMllbThread{}.Comm)
-	offSize      = unsafe.Offsetof(threadsMllbThread{}.Size)
-	offTID       = unsafe.Offsetof(threadsMllbThread{}.Tid)
-	offTGID      = unsafe.Offsetof(threadsMllbThread{}.Tgid)
-	offPPID      = unsafe.Offsetof(threadsMllbThread{}.Ppid)
-	offSession   = unsafe.Offsetof(threadsMllbThread{}.Session)
-	offCPU       = unsafe.Offsetof(threadsMllbThread{}.Cpu)
-	offState     = unsafe.Offsetof(threadsMllbThread{}.State)
-	offFlags     = unsafe.Offsetof(threadsMllbThread{}.Flags)
-	offRunnable  = unsafe.Offsetof(threadsMllbThread{}.Runnable)
-	offPreferred = unsafe.Offsetof(threadsMllbThread{}.PreferredNode)
-	offPolicy    = unsafe.Offsetof(threadsMllbThread{}.Policy)
-	offNice      = unsafe.Offsetof(threadsMllbThread{}.Nice)
-	offOnCPU     = unsafe.Offsetof(threadsMllbThread{}.OnCpu)
-	offPinned    = unsafe.Offsetof(threadsMllbThread{}.Pinned)
-	offNUMA      = unsafe.Offsetof(threadsMllbThread{}.Numa)
-	threadSize   = int(unsafe.Sizeof(threadsMllbThread{}))
+	offStart             = unsafe.Offsetof(threadsMllbThread{}.Start)
+	offCgroup            = unsafe.Offsetof(threadsMllbThread{}.Cgroup)
+	offLoad              = unsafe.Offsetof(threadsMllbThread{}.Load)
+	offRuntime           = unsafe.Offsetof(threadsMllbThread{}.Runtime)
+	offDelta             = unsafe.Offsetof(threadsMllbThread{}.Delta)
+	offComm              = unsafe.Offsetof(threadsMllbThread{}.Comm)
+	offSize              = unsafe.Offsetof(threadsMllbThread{}.Size)
+	offTID               = unsafe.Offsetof(threadsMllbThread{}.Tid)
+	offTGID              = unsafe.Offsetof(threadsMllbThread{}.Tgid)
+	offPPID              = unsafe.Offsetof(threadsMllbThread{}.Ppid)
+	offSession           = unsafe.Offsetof(threadsMllbThread{}.Session)
+	offCPU               = unsafe.Offsetof(threadsMllbThread{}.Cpu)
+	offState             = unsafe.Offsetof(threadsMllbThread{}.State)
+	offFlags             = unsafe.Offsetof(threadsMllbThread{}.Flags)
+	offRunnable          = unsafe.Offsetof(threadsMllbThread{}.Runnable)
+	offPreferred         = unsafe.Offsetof(threadsMllbThread{}.PreferredNode)
+	offPolicy            = unsafe.Offsetof(threadsMllbThread{}.Policy)
+	offNice              = unsafe.Offsetof(threadsMllbThread{}.Nice)
+	offOnCPU             = unsafe.Offsetof(threadsMllbThread{}.OnCpu)
+	offMigrationDisabled = unsafe.Offsetof(threadsMllbThread{}.MigrationDisabled)
+	offNUMA              = unsafe.Offsetof(threadsMllbThread{}.Numa)
+	offAsked             = unsafe.Offsetof(threadsMllbThread{}.Asked)
+	threadSize           = int(unsafe.Sizeof(threadsMllbThread{}))
 )
 
 // tickNS is a clock tick of user space: USER_HZ is 100 on amd64 and arm64.
@@ -49,6 +50,7 @@ type decoder struct {
 	nodes int // possible NUMA nodes
 	mask  topology.CPUSet
 	last  uint64 // the bits of possible CPUs in a mask's last word
+	shift int64  // ns that our time namespace adds to start times
 }
 
 func newDecoder(cpus, nodes int) *decoder {
@@ -58,9 +60,10 @@ func newDecoder(cpus, nodes int) *decoder {
 	}
 }
 
-// size returns how long a record with the given MLLB_HAS_* bits is.
-func (d *decoder) size(numa byte) int {
-	n := threadSize + 8*len(d.mask)
+// size returns how long a record with the given MLLB_HAS_* bits is, and with one
+// mask or two.
+func (d *decoder) size(numa, asked byte) int {
+	n := threadSize + 8*len(d.mask)*(1+int(asked))
 	if numa&features.HasFaults != 0 {
 		n += 8 * (2 + 4*d.nodes)
 	}
@@ -74,7 +77,7 @@ func (d *decoder) decode(b []byte, s *features.Snapshot) (int, error) {
 	for len(b)-done >= threadSize {
 		r := b[done:]
 		size := int(binary.LittleEndian.Uint32(r[offSize:]))
-		if want := d.size(r[offNUMA]); size != want {
+		if want := d.size(r[offNUMA], r[offAsked]); size != want {
 			return done, fmt.Errorf("thread record of %d bytes, want %d", size, want)
 		}
 		if len(r) < size {
@@ -96,43 +99,58 @@ func (d *decoder) thread(r []byte, s *features.Snapshot) error {
 		return fmt.Errorf("record of thread %d: cpu %d of %d, numa bits %#x",
 			int32(u32(f[offTID:])), cpu, d.cpus, f[offNUMA])
 	}
-	for i := range d.mask {
-		d.mask[i] = binary.LittleEndian.Uint64(r[threadSize+8*i:])
+	asked, rest := int32(-1), r[threadSize:]
+	if f[offAsked] != 0 { // first, so that the mask that most threads have is the last one looked up
+		d.words(rest[8*len(d.mask):])
+		asked = s.Mask(d.mask)
 	}
+	d.words(rest)
 	// The kernel leaves bits from nr_cpu_ids on undefined (include/linux/cpumask.h, 6.12).
 	d.mask[len(d.mask)-1] &= d.last
 	mask := s.Mask(d.mask)
+	rest = rest[8*len(d.mask)*(1+int(f[offAsked])):]
 	s.Threads = append(s.Threads, features.Thread{
-		ID:            features.ID{TID: int32(u32(f[offTID:])), Start: u64(f[offStart:]) / tickNS},
-		TGID:          int32(u32(f[offTGID:])),
-		PPID:          int32(u32(f[offPPID:])),
-		Session:       int32(u32(f[offSession:])),
-		Comm:          [16]byte(f[offComm:]),
-		Cgroup:        u64(f[offCgroup:]),
-		CPU:           int32(cpu),
-		State:         state(u32(f[offState:])),
-		Running:       f[offOnCPU] != 0,
-		Pinned:        f[offPinned] != 0,
-		Policy:        f[offPolicy],
-		Flags:         u32(f[offFlags:]),
-		Nice:          int8(f[offNice]),
-		NUMAType:      f[offNUMA],
-		Allowed:       mask,
-		Load:          u64(f[offLoad:]),
-		Runnable:      u32(f[offRunnable:]),
-		Runtime:       u64(f[offRuntime:]),
-		Delta:         int64(u64(f[offDelta:])),
-		PreferredNode: int32(u32(f[offPreferred:])),
-		Faults:        -1,
-		Owner:         mask,
-		Hold:          -1,
+		ID:                features.ID{TID: int32(u32(f[offTID:])), Start: ticks(u64(f[offStart:]), d.shift)},
+		TGID:              int32(u32(f[offTGID:])),
+		PPID:              int32(u32(f[offPPID:])),
+		Session:           int32(u32(f[offSession:])),
+		Comm:              [16]byte(f[offComm:]),
+		Cgroup:            u64(f[offCgroup:]),
+		CPU:               int32(cpu),
+		State:             state(u32(f[offState:])),
+		Running:           f[offOnCPU] != 0,
+		MigrationDisabled: f[offMigrationDisabled] != 0,
+		Policy:            f[offPolicy],
+		Flags:             u32(f[offFlags:]),
+		Nice:              int8(f[offNice]),
+		NUMAType:          f[offNUMA],
+		Allowed:           mask,
+		Asked:             asked,
+		Load:              u64(f[offLoad:]),
+		Runnable:          u32(f[offRunnable:]),
+		Runtime:           u64(f[offRuntime:]),
+		Delta:             int64(u64(f[offDelta:])),
+		PreferredNode:     int32(u32(f[offPreferred:])),
+		Faults:            -1,
+		Owner:             mask,
+		Hold:              -1,
 	})
 	if f[offNUMA]&features.HasFaults != 0 {
 		s.Threads[len(s.Threads)-1].Faults = int32(len(s.Faults))
-		d.faults(r[threadSize+8*len(d.mask):], f[offNUMA]&features.HasGroup != 0, s)
+		d.faults(rest, f[offNUMA]&features.HasGroup != 0, s)
 	}
 	return nil
 }
+
+// words copies a mask of a record into d.mask.
+func (d *decoder) words(b []byte) {
+	for i := range d.mask {
+		d.mask[i] = u64(b[8*i:])
+	}
+}
+
+// ticks is a start time as /proc shows it (timens_add_boottime_ns, fs/proc/array.c, 6.12).
+func ticks(start uint64, shift int64) uint64 { return (start + uint64(shift)) / tickNS }
 
 // faults appends a thread's NUMA faults, in the memory of an earlier pass
 // where there is some.

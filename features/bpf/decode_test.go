@@ -20,7 +20,7 @@ import (
 
 // raw is what follows a record's fixed part.
 type raw struct {
-	mask        []uint64
+	mask, asked []uint64
 	totals      [2]uint64
 	task, group []uint64 // pairs
 }
@@ -28,6 +28,9 @@ type raw struct {
 // encode writes a record as the program does.
 func encode(f threadsMllbThread, tail raw) []byte {
 	words := append([]uint64{}, tail.mask...)
+	if f.Asked != 0 {
+		words = append(words, tail.asked...)
+	}
 	if f.Numa&features.HasFaults != 0 {
 		words = append(append(append(words, tail.totals[:]...), tail.task...), tail.group...)
 	}
@@ -86,7 +89,7 @@ func TestLimits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := threadSize + 8*(topology.MaxCPUs/64+2+4*maxNodes)
+	want := threadSize + 8*(2*topology.MaxCPUs/64+2+4*maxNodes)
 	for _, v := range spec.Maps[".bss"].Value.(*btf.Datasec).Vars {
 		if v.Type.(*btf.Var).Name == "rec" {
 			if int(v.Size) != want {
@@ -109,11 +112,11 @@ func TestDecodeRoundTrip(t *testing.T) {
 			Runtime: word.Draw(t, "runtime"), Delta: rapid.Int64().Draw(t, "delta"),
 			Tid: rapid.Int32().Draw(t, "tid"), Tgid: 7, Ppid: 6, Session: 5,
 			Cpu: rapid.Uint32Range(0, uint32(cpus-1)).Draw(t, "cpu"), State: 1, Flags: 0x80000001,
-			Runnable: 1024, PreferredNode: -1, Policy: 3, Nice: rapid.Int8().Draw(t, "nice"), OnCpu: 1, Pinned: 1,
-			Numa: rapid.Uint8Range(0, 3).Draw(t, "numa"),
+			Runnable: 1024, PreferredNode: -1, Policy: 3, Nice: rapid.Int8().Draw(t, "nice"), OnCpu: 1, MigrationDisabled: 1,
+			Numa: rapid.Uint8Range(0, 3).Draw(t, "numa"), Asked: rapid.Uint8Range(0, 1).Draw(t, "asked"),
 		}
 		copy(in.Comm[:], rapid.String().Draw(t, "comm"))
-		tail := raw{words((cpus + 63) / 64), [2]uint64{1, 2}, words(2 * nodes), words(2 * nodes)}
+		tail := raw{words((cpus + 63) / 64), words((cpus + 63) / 64), [2]uint64{1, 2}, words(2 * nodes), words(2 * nodes)}
 
 		var s features.Snapshot
 		b := encode(in, tail)
@@ -126,18 +129,22 @@ func TestDecodeRoundTrip(t *testing.T) {
 				mask.Add(c)
 			}
 		}
-		if !s.Masks[0].Equal(mask) {
-			t.Errorf("mask %v, want %v", s.Masks[0], mask)
+		if th := &s.Threads[0]; !s.Masks[th.Allowed].Equal(mask) {
+			t.Errorf("mask %v, want %v", s.Masks[th.Allowed], mask)
 		}
 		want := features.Thread{
 			ID: features.ID{TID: in.Tid, Start: in.Start / 10_000_000}, TGID: 7, PPID: 6, Session: 5,
-			Comm: in.Comm, Cgroup: in.Cgroup, CPU: int32(in.Cpu), State: 'S', Running: true, Pinned: true,
+			Comm: in.Comm, Cgroup: in.Cgroup, CPU: int32(in.Cpu), State: 'S', Running: true, MigrationDisabled: true,
 			Policy: 3, Flags: 0x80000001, Nice: in.Nice, NUMAType: in.Numa, Load: in.Load, Runnable: 1024,
 			Runtime: in.Runtime, Delta: in.Delta, PreferredNode: -1, Faults: -1, Hold: -1,
 		}
 		if in.Numa&features.HasFaults != 0 {
 			want.Faults = 0
 			checkFaults(t, s.Faults[0], tail, in.Numa&features.HasGroup != 0)
+		}
+		want.Allowed, want.Owner, want.Asked = s.Threads[0].Allowed, s.Threads[0].Allowed, -1
+		if in.Asked != 0 { // with the bits of no CPU
+			want.Asked = s.Mask(tail.asked)
 		}
 		if diff := cmp.Diff(want, s.Threads[0]); diff != "" {
 			t.Errorf("(-want +got)\n%s", diff)
@@ -192,6 +199,7 @@ func TestDecodeMalformed(t *testing.T) {
 		{"faults that are not there", offNUMA, features.HasFaults, "record of 112 bytes"},
 		{"cpu that is not possible", offCPU, 2, "cpu 2 of 2"},
 		{"unknown bits", offNUMA, 4, "numa bits 0x4"},
+		{"a mask asked for that is not there", offAsked, 1, "record of 112 bytes, want 120"},
 	} {
 		b := append([]byte{}, good...)
 		b[tt.at] = tt.to
@@ -204,19 +212,20 @@ func TestDecodeMalformed(t *testing.T) {
 }
 
 func FuzzDecode(f *testing.F) {
-	f.Add(encode(threadsMllbThread{Tid: 1, Numa: 3}, raw{[]uint64{1}, [2]uint64{}, make([]uint64, 4), make([]uint64, 4)}))
+	f.Add(encode(threadsMllbThread{Tid: 1, Numa: 3}, raw{[]uint64{1}, nil, [2]uint64{}, make([]uint64, 4), make([]uint64, 4)}))
 	f.Add(encode(threadsMllbThread{Tid: 1}, raw{mask: []uint64{1}}))
+	f.Add(encode(threadsMllbThread{Tid: 1, Asked: 1}, raw{mask: []uint64{1}, asked: []uint64{1<<63 | 1}}))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var s features.Snapshot
 		n, err := newDecoder(2, 2).decode(b, &s)
 		if n < 0 || n > len(b) || len(s.Threads)*threadSize > n {
 			t.Fatalf("%d threads from %d of %d bytes", len(s.Threads), n, len(b))
 		}
-		if err == nil && len(b)-n >= newDecoder(2, 2).size(3) {
+		if err == nil && len(b)-n >= newDecoder(2, 2).size(3, 1) {
 			t.Fatalf("%d bytes left without an error", len(b)-n)
 		}
 		for _, th := range s.Threads {
-			if th.CPU < 0 || th.CPU > 1 || int(th.Allowed) >= len(s.Masks) || int(th.Faults) >= len(s.Faults) {
+			if th.CPU < 0 || th.CPU > 1 || int(th.Allowed) >= len(s.Masks) || int(th.Faults) >= len(s.Faults) || int(th.Asked) >= len(s.Masks) {
 				t.Fatalf("%+v", th)
 			}
 		}
@@ -266,11 +275,11 @@ func TestDecodeFork(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, err := decodeFork(b); err != nil || got != (Fork{Parent: 1, Child: 2, TGID: 3, Start: 2}) {
+	if got, err := decodeFork(b, 70_000_000); err != nil || got != (Fork{Parent: 1, Child: 2, TGID: 3, Start: 9}) {
 		t.Errorf("decodeFork = %+v, %v", got, err)
 	}
 	for n := range b {
-		if f, err := decodeFork(b[:n]); err == nil {
+		if f, err := decodeFork(b[:n], 0); err == nil {
 			t.Errorf("decodeFork of %d bytes = %+v", n, f)
 		}
 	}

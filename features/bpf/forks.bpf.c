@@ -39,11 +39,11 @@ int on_fork(__u64 *ctx)
 	struct task_struct *parent = (void *)ctx[0], *child = (void *)ctx[1];
 	__s32 from = parent->pid, tid = child->pid;
 	struct mllb_fork *event;
-	__u8 one = 1;
+	__u8 tracked = MLLB_TRACKED;
 
 	if (!bpf_map_lookup_elem(&held, &from))
 		return 0;
-	if (bpf_map_update_elem(&held, &tid, &one, BPF_ANY)) {
+	if (bpf_map_update_elem(&held, &tid, &tracked, BPF_ANY)) {
 		__sync_fetch_and_add(&lost, 1);
 		return 0;
 	}
@@ -70,11 +70,13 @@ int on_exec(__u64 *ctx)
 {
 	struct task_struct *p = (void *)ctx[0];
 	__s32 was = ctx[1], tid = p->pid;
-	__u8 one = 1;
+	__u8 *value = bpf_map_lookup_elem(&held, &was), copy;
 
-	if (was == tid || bpf_map_delete_elem(&held, &was))
+	if (was == tid || !value)
 		return 0;
-	if (bpf_map_update_elem(&held, &tid, &one, BPF_ANY))
+	copy = *value;
+	bpf_map_delete_elem(&held, &was);
+	if (bpf_map_update_elem(&held, &tid, &copy, BPF_ANY))
 		__sync_fetch_and_add(&lost, 1);
 	return 0;
 }

@@ -11,6 +11,8 @@ import (
 	"github.com/cilium/ebpf/link"
 	"github.com/cilium/ebpf/ringbuf"
 	"github.com/cilium/ebpf/rlimit"
+
+	"mllb/internal/procfile"
 )
 
 // Fork is a new thread of a tracked one. It is tracked as well from before it
@@ -35,9 +37,11 @@ const (
 // called while another goroutine reads.
 type Forks struct {
 	objs   forksObjects
+	pins   pinsObjects // of WatchPins
 	links  []link.Link
 	reader *ringbuf.Reader
 	record ringbuf.Record
+	shift  int64 // as the decoder's
 }
 
 // forkLimits size the maps of the tracer.
@@ -62,6 +66,10 @@ func openForks(limits forkLimits) (*Forks, error) {
 
 func (f *Forks) open(limits forkLimits) error {
 	if err := checkNamespace("/"); err != nil {
+		return err
+	}
+	var err error
+	if f.shift, err = procfile.BootOffset("/"); err != nil {
 		return err
 	}
 	if err := rlimit.RemoveMemlock(); err != nil {
@@ -98,7 +106,7 @@ func (f *Forks) open(limits forkLimits) error {
 // the two would go unseen. A thread that has already exited leaves its id in
 // the map: Untrack it when a later step finds it gone.
 func (f *Forks) Track(tid int32) error {
-	if err := f.objs.Held.Put(tid, uint8(1)); err != nil {
+	if err := f.objs.Held.Put(tid, forkTracked); err != nil {
 		return fmt.Errorf("track forks of thread %d: %w", tid, err)
 	}
 	return nil
@@ -119,7 +127,7 @@ func (f *Forks) Read() (Fork, error) {
 	if err := f.reader.ReadInto(&f.record); err != nil {
 		return Fork{}, fmt.Errorf("read forks: %w", err)
 	}
-	fork, err := decodeFork(f.record.RawSample)
+	fork, err := decodeFork(f.record.RawSample, f.shift)
 	if err != nil {
 		return Fork{}, fmt.Errorf("read forks: %w", err)
 	}
@@ -144,6 +152,10 @@ func (f *Forks) Close() error {
 		errs = append(errs, l.Close())
 	}
 	f.links = nil
+	if f.pins.OnSetaffinity != nil {
+		errs = append(errs, f.pins.Close())
+		f.pins = pinsObjects{}
+	}
 	if f.reader != nil {
 		errs = append(errs, f.reader.Close())
 	}
@@ -154,7 +166,7 @@ func (f *Forks) Close() error {
 	return errors.Join(errs...)
 }
 
-func decodeFork(b []byte) (Fork, error) {
+func decodeFork(b []byte, shift int64) (Fork, error) {
 	if len(b) < forkSize {
 		return Fork{}, fmt.Errorf("fork record of %d bytes, want %d", len(b), forkSize)
 	}
@@ -162,6 +174,6 @@ func decodeFork(b []byte) (Fork, error) {
 		Parent: int32(u32(b[offForkParent:])),
 		Child:  int32(u32(b[offForkChild:])),
 		TGID:   int32(u32(b[offForkTGID:])),
-		Start:  u64(b[offForkStart:]) / tickNS,
+		Start:  ticks(u64(b[offForkStart:]), shift),
 	}, nil
 }

@@ -177,7 +177,7 @@ func TestForkThreads(t *testing.T) {
 		if fork.TGID != int32(os.Getpid()) {
 			t.Errorf("%+v is not of this process", fork)
 		}
-		if p, err := stat(t, os.Getpid(), int(fork.Child)); err == nil && p.Start != fork.Start {
+		if p, err := stat(os.Getpid(), int(fork.Child)); err == nil && p.Start != fork.Start {
 			t.Errorf("thread %d started at %d, the event says %d", fork.Child, p.Start, fork.Start)
 		}
 		if started[fork.Child] {

@@ -11,4 +11,5 @@ package bpf
 // not search for the target bpf; the one that does not exist is ignored.
 //go:generate go tool bpf2go -cc clang-19 -no-global-types -target bpfel -type mllb_thread -type mllb_rq threads threads.bpf.c -- -Wall -Werror -I/usr/include/x86_64-linux-gnu -I/usr/include/aarch64-linux-gnu
 //go:generate go tool bpf2go -cc clang-19 -no-global-types -target bpfel -type mllb_fork forks forks.bpf.c -- -Wall -Werror -I/usr/include/x86_64-linux-gnu -I/usr/include/aarch64-linux-gnu
+//go:generate go tool bpf2go -cc clang-19 -no-global-types -target bpfel pins pins.bpf.c -- -Wall -Werror -I/usr/include/x86_64-linux-gnu -I/usr/include/aarch64-linux-gnu
 //go:generate go tool bpf2go -cc clang-19 -no-global-types -target bpfel idle idle.bpf.c -- -Wall -Werror -I/usr/include/x86_64-linux-gnu -I/usr/include/aarch64-linux-gnu

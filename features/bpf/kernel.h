@@ -107,6 +107,7 @@ struct task_struct {
 	struct sched_entity se;
 	unsigned int policy;
 	struct cpumask cpus_mask; /* the allowed CPUs; cpus_ptr is narrower while migration is off */
+	struct cpumask *user_cpus_ptr; /* 5.15 and later; kept by every sched_setaffinity since 6.2 (8f9ea86fdf99) */
 	unsigned short migration_disabled;
 	int exit_state;
 	int pid;

@@ -12,7 +12,7 @@
 #include <linux/types.h>
 
 /* Raised with every change below; the loader refuses an object that differs. */
-#define MLLB_VERSION 2
+#define MLLB_VERSION 3
 
 /* NR_CPUS and MAX_NUMNODES are at most this (arch/x86/Kconfig, 6.12). */
 #define MLLB_MAX_CPUS 8192
@@ -26,6 +26,8 @@
 /*
  * One thread. It is followed by
  *	__u64 cpus_mask[mask_words]
+ *	__u64 user_cpus[mask_words], only with `asked`: every bit as it was asked for,
+ *	      those of CPUs that do not exist included
  * and, only with MLLB_HAS_FAULTS,
  *	__u64 task_total, group_total
  *	__u64 task_faults[nr_nodes][2]
@@ -53,9 +55,10 @@ struct mllb_thread {
 	__u8 policy;
 	__s8 nice;
 	__u8 on_cpu;
-	__u8 pinned;		/* migration_disabled != 0 */
+	__u8 migration_disabled; /* != 0 */
 	__u8 numa;		/* MLLB_HAS_* */
-	__u8 pad[3];
+	__u8 asked;		/* 1: there is a user_cpus_ptr */
+	__u8 pad[2];
 };
 
 /* One CPU's runqueue, in an array map indexed by CPU id. */
@@ -72,11 +75,15 @@ struct mllb_rq {
 	__u32 self;		/* 1: of nr_running is whoever reads this */
 	__u32 delayed;		/* of nr_running sleep, but are on the queue still (sched_delayed) */
 	__u32 now_delayed;
-	__u32 now_running;	/* these, too: the same, as quiet() saw them last */
+	__u32 now_running;	/* these, too: the same, as recount() saw them last */
 	__u32 now_queued;
 	__u32 now_online;
 	__u32 now_self;
 };
+
+/* What the map `held` has of a thread whose forks are followed. */
+#define MLLB_TRACKED 1
+#define MLLB_PINNED 2	/* and that was given a mask by anybody else since */
 
 /* One fork by a thread in the map `held`. */
 struct mllb_fork {

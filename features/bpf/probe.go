@@ -7,13 +7,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
 	"golang.org/x/sys/unix"
 
 	"mllb/features"
+	"mllb/internal/denial"
 )
 
 // Probe reports whether snapshots by eBPF work here, by taking one. The error
@@ -56,11 +56,19 @@ func ProbeIdle() error {
 // Errors that say what this kernel or process lacks. Those of Open and
 // OpenForks wrap one of them where the cause is known.
 var (
-	ErrNoBTF        = errors.New("the kernel has no BTF (CONFIG_DEBUG_INFO_BTF)")
-	ErrNoGroupSched = errors.New("the kernel has no runqueue pointers (CONFIG_FAIR_GROUP_SCHED)")
-	ErrNamespace    = errors.New("not in the initial pid namespace, whose thread ids the kernel gives")
-	ErrDenied       = errors.New("the kernel denies bpf(2) although the capabilities are there (seccomp, lockdown or LSM)")
-	ErrVersion      = errors.New("the eBPF object is of another version: make generate")
+	ErrNoBTF = error(&denial.Error{
+		Reason: "the kernel has no BTF (CONFIG_DEBUG_INFO_BTF)",
+		Change: "a kernel with CONFIG_DEBUG_INFO_BTF=y, such as Debian's",
+	})
+	ErrNoGroupSched = error(&denial.Error{
+		Reason: "the kernel has no runqueue pointers (CONFIG_FAIR_GROUP_SCHED)",
+		Change: "a kernel with CONFIG_FAIR_GROUP_SCHED=y",
+	})
+	ErrNamespace = error(&denial.Error{
+		Reason: "not in the initial pid namespace, whose thread ids the kernel gives",
+		Change: "run it outside of the container, or in one that shares the host's pid namespace",
+	})
+	ErrVersion = errors.New("the eBPF object is of another version: make generate")
 )
 
 // explain puts the likely cause before an error of the loader.
@@ -70,11 +78,11 @@ func explain(err error) error {
 	case errors.Is(err, ebpf.ErrNotSupported) && !haveBTF():
 		return fmt.Errorf("%w: %w", ErrNoBTF, err)
 	case errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) && !errors.As(err, &refused):
-		if caps := missing(); caps != "" {
-			return fmt.Errorf("needs %s: %w", caps, err)
-		}
-		return fmt.Errorf("%w: %w", ErrDenied, err)
+		return denial.BPF(unix.EPERM) // without the library's guess at MEMLOCK
 	case errors.As(err, &refused):
+		if denial.LockedDown() {
+			return denial.BPF(err)
+		}
 		return fmt.Errorf("the verifier refuses the program: %w", err)
 	}
 	return err
@@ -83,28 +91,6 @@ func explain(err error) error {
 func haveBTF() bool {
 	_, err := btf.LoadKernelSpec()
 	return err == nil
-}
-
-// missing names the capabilities that loading tracing programs needs and this
-// thread lacks (capabilities(7); CAP_SYS_ADMIN stands for both).
-func missing() string {
-	hdr := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	var data [2]unix.CapUserData
-	if err := unix.Capget(&hdr, &data[0]); err != nil {
-		return "CAP_BPF and CAP_PERFMON"
-	}
-	has := func(c int) bool { return data[c/32].Effective&(1<<(c%32)) != 0 }
-	if has(unix.CAP_SYS_ADMIN) {
-		return ""
-	}
-	var names []string
-	if !has(unix.CAP_BPF) {
-		names = append(names, "CAP_BPF")
-	}
-	if !has(unix.CAP_PERFMON) {
-		names = append(names, "CAP_PERFMON")
-	}
-	return strings.Join(names, " and ")
 }
 
 // initialPIDNamespace is PROC_PID_INIT_INO (include/linux/proc_ns.h).

@@ -16,11 +16,12 @@ import (
 	"golang.org/x/sys/unix"
 
 	"mllb/features"
+	"mllb/internal/procfile"
 	"mllb/topology"
 )
 
 // version is MLLB_VERSION of mllb.h as this package understands it.
-const version = 2
+const version = 3
 
 // maxNodes is MLLB_MAX_NODES of mllb.h.
 const maxNodes = 1024
@@ -46,16 +47,16 @@ type Options struct {
 // Reader takes snapshots of the host by eBPF. It may not be used by several
 // goroutines at a time.
 type Reader struct {
-	objs     objects
-	quiet    *ebpf.Program // nil where the kernel has no use for it
-	last     int64         // Time of the last whole snapshot; 0: none
-	iter     *link.Iter
-	quietErr error // why
-	queues   *ebpf.Memory
-	decoder  *decoder
-	tunables *tunables
-	buf      []byte // what a read returned
-	rqs      []byte // a copy of the runqueue map
+	objs       objects
+	recount    *ebpf.Program // nil where the kernel has no use for it
+	last       int64         // Time of the last whole snapshot; 0: none
+	iter       *link.Iter
+	recountErr error // why it is nil
+	queues     *ebpf.Memory
+	decoder    *decoder
+	tunables   *tunables
+	buf        []byte // what a read returned
+	rqs        []byte // a copy of the runqueue map
 }
 
 // Open loads the programs. The error says in one line what is missing; where
@@ -88,6 +89,9 @@ func open(opt Options) (_ *Reader, err error) {
 			r.Close()
 		}
 	}()
+	if r.decoder.shift, err = procfile.BootOffset(opt.Root); err != nil {
+		return nil, err
+	}
 	if err = r.tunables.refresh(0); err != nil {
 		return nil, err
 	}
@@ -170,7 +174,7 @@ func (r *Reader) load(opt Options) error {
 		}
 		return err
 	}
-	r.quiet, r.quietErr = loadQuiet(spec, r.objs.Runqueues)
+	r.recount, r.recountErr = loadRecount(spec, r.objs.Runqueues)
 	return nil
 }
 
@@ -189,9 +193,9 @@ func (r *Reader) Close() error {
 		errs = append(errs, r.objs.Threads.Close(), r.objs.Runqueues.Close())
 		r.objs = objects{}
 	}
-	if r.quiet != nil {
-		errs = append(errs, r.quiet.Close())
-		r.quiet = nil
+	if r.recount != nil {
+		errs = append(errs, r.recount.Close())
+		r.recount = nil
 	}
 	return errors.Join(errs...)
 }
@@ -203,17 +207,16 @@ func (r *Reader) Snapshot(s *features.Snapshot) error {
 	if r.iter == nil {
 		return fmt.Errorf("ebpf snapshot: %w", os.ErrClosed)
 	}
-	var now unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
-		return fmt.Errorf("read the clock: %w", err)
-	}
 	s.Reset()
-	s.Time, r.last = now.Nano(), 0
+	if err := s.Stamp(); err != nil {
+		return err
+	}
+	s.Asked, r.last = true, 0
 	if err := r.tunables.refresh(s.Time); err != nil {
 		return err
 	}
 	s.NUMABalancing, s.MigrationCost = r.tunables.numaBalancing, r.tunables.migrationCost
-	if err := r.pass(s); err != nil {
+	if err := r.pass(r.iter.FD(), s); err != nil {
 		return fmt.Errorf("ebpf snapshot: %w", err)
 	}
 	if err := r.runqueues(s); err != nil {
@@ -223,10 +226,10 @@ func (r *Reader) Snapshot(s *features.Snapshot) error {
 	return nil
 }
 
-// pass runs the iterator once. It cannot be rewound, so each pass has a file
+// pass runs an iterator once. It cannot be rewound, so each pass has a file
 // of its own.
-func (r *Reader) pass(s *features.Snapshot) error {
-	fd, err := iterCreate(r.iter.FD())
+func (r *Reader) pass(link int, s *features.Snapshot) error {
+	fd, err := iterCreate(link)
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 
 	"mllb/features"
 	"mllb/features/internal/threads"
+	"mllb/internal/procfile"
 	"mllb/topology"
 )
 
@@ -27,6 +28,9 @@ func snapshot(tb testing.TB, r *Reader, s *features.Snapshot) map[int]*features.
 	byTID := make(map[int]*features.Thread, len(s.Threads))
 	for i := range s.Threads {
 		byTID[int(s.Threads[i].TID)] = &s.Threads[i]
+	}
+	if len(byTID) == 0 {
+		tb.Fatal("a snapshot of no thread at all")
 	}
 	if len(byTID) != len(s.Threads) {
 		tb.Errorf("%d threads, %d different ids", len(s.Threads), len(byTID))
@@ -50,24 +54,14 @@ func eventually(t *testing.T, r *Reader, s *features.Snapshot, what string, ok f
 }
 
 // stat reads what proc_pid_stat(5) says of a thread, as a Thread.
-func stat(t *testing.T, pid, tid int) (features.Thread, error) {
-	t.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/stat", pid, tid))
-	if err != nil {
-		return features.Thread{}, err
+func stat(pid, tid int) (features.Thread, error) {
+	s, err := procfile.ReadStat(fmt.Sprintf("/proc/%d/task/%d", pid, tid))
+	th := features.Thread{
+		ID: features.ID{TID: int32(tid), Start: s.Start}, TGID: int32(pid), State: s.State,
+		PPID: s.PPID, Session: s.Session, Flags: s.Flags, Nice: s.Nice, CPU: s.CPU, Policy: s.Policy,
 	}
-	line := string(text)
-	open, end := strings.IndexByte(line, '('), strings.LastIndexByte(line, ')')
-	var th features.Thread
-	copy(th.Comm[:], line[open+1:end])
-	f := strings.Fields(line[end+2:]) // f[0] is field 3
-	th.TID, th.TGID, th.State = int32(tid), int32(pid), f[0][0]
-	for field, v := range map[int]any{4: &th.PPID, 6: &th.Session, 9: &th.Flags, 19: &th.Nice, 22: &th.Start, 39: &th.CPU, 41: &th.Policy} {
-		if _, err := fmt.Sscan(f[field-3], v); err != nil {
-			t.Fatalf("field %d of %q: %v", field, line, err)
-		}
-	}
-	return th, nil
+	copy(th.Comm[:], s.Comm)
+	return th, err
 }
 
 // TestAgainstProc holds every field that proc_pid_stat(5) has against it, for
@@ -95,7 +89,7 @@ func TestAgainstProc(t *testing.T) {
 				return byTID[tid] != nil && byTID[tid].State == tt.state
 			})
 			got := *snapshot(t, r, &s)[tid]
-			want, err := stat(t, tt.g.PID, tid)
+			want, err := stat(tt.g.PID, tid)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -128,12 +122,12 @@ func TestSelf(t *testing.T) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	var s features.Snapshot
-	if th := snapshot(t, r, &s)[unix.Gettid()]; !th.Running || !th.Pinned || th.State != 'R' || !s.Runqueues[th.CPU].Online {
+	if th := snapshot(t, r, &s)[unix.Gettid()]; !th.Running || !th.MigrationDisabled || th.State != 'R' || !s.Runqueues[th.CPU].Online {
 		t.Errorf("the reader itself: %+v", th)
 	}
 	eventually(t, r, &s, "a thread that neither runs nor is pinned", func(byTID map[int]*features.Thread) bool {
 		th := byTID[g.TIDs[0]]
-		return !th.Running && !th.Pinned && th.State == 'S'
+		return !th.Running && !th.MigrationDisabled && th.State == 'S'
 	})
 }
 
@@ -146,7 +140,7 @@ func TestWholeHost(t *testing.T) {
 	for range 20 {
 		wrong = wrong[:0]
 		for tid, th := range snapshot(t, r, &s) {
-			p, err := stat(t, int(th.TGID), tid)
+			p, err := stat(int(th.TGID), tid)
 			if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ESRCH) {
 				continue
 			}

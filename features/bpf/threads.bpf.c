@@ -42,7 +42,7 @@ struct {
  */
 static struct {
 	struct mllb_thread t;
-	__u64 tail[MLLB_MAX_WORDS + 2 + 4 * MLLB_MAX_NODES];
+	__u64 tail[2 * MLLB_MAX_WORDS + 2 + 4 * MLLB_MAX_NODES];
 } rec;
 
 /* Neighbours in the pass are mostly threads of one process: one css_set. */
@@ -138,6 +138,25 @@ static __always_inline __u32 numa(struct task_struct *t, __u32 at)
 	return 2 + 2 * words;
 }
 
+/* Appends the mask that was asked for at tail[words], after the one there is; returns the words written. */
+static __always_inline __u32 asked(struct task_struct *t, __u32 words)
+{
+	struct cpumask *user;
+
+	rec.t.asked = 0;
+	if (!bpf_core_field_exists(t->user_cpus_ptr))
+		return 0;
+	user = t->user_cpus_ptr;
+	if (!user)
+		return 0;
+	rec.t.asked = 1;
+	if (words == 1)
+		rec.tail[1] = user->bits[0];
+	else
+		bpf_probe_read_kernel(rec.tail + words, words * 8, user);
+	return words;
+}
+
 /* A load of 8 bytes from inside an array that is aligned to at least 4. */
 #define LOAD64(p) (*(const volatile __u64 *)(p))
 
@@ -174,13 +193,14 @@ int threads(struct bpf_iter__task *ctx)
 	rec.t.policy = t->policy;
 	rec.t.nice = t->static_prio - 120; /* PRIO_TO_NICE */
 	rec.t.on_cpu = t->on_cpu;
-	rec.t.pinned = t->migration_disabled != 0;
+	rec.t.migration_disabled = t->migration_disabled != 0;
 
 	/* A helper call costs more than the rest of the record; most hosts need none. */
 	if (words == 1)
 		rec.tail[0] = t->cpus_mask.bits[0];
 	else
 		bpf_probe_read_kernel(rec.tail, words * 8, &t->cpus_mask);
+	words += asked(t, words);
 	words += numa(t, words);
 	rec.t.size = sizeof(rec.t) + words * 8;
 	bpf_seq_write(ctx->meta->seq, &rec, rec.t.size);
@@ -213,7 +233,7 @@ static long look(void *map, const __u32 *cpu, struct mllb_rq *slot, void *ctx)
  * it needs CAP_BPF and CAP_PERFMON.
  */
 SEC("raw_tp")
-int quiet(void *ctx)
+int recount(void *ctx)
 {
 	bpf_for_each_map_elem(&runqueues, look, 0, 0);
 	return 0;

@@ -34,29 +34,30 @@ type threadsMllbRq struct {
 }
 
 type threadsMllbThread struct {
-	_             structs.HostLayout
-	Start         uint64
-	Cgroup        uint64
-	Load          uint64
-	Runtime       uint64
-	Delta         int64
-	Comm          [16]uint8
-	Size          uint32
-	Tid           int32
-	Tgid          int32
-	Ppid          int32
-	Session       int32
-	Cpu           uint32
-	State         uint32
-	Flags         uint32
-	Runnable      uint32
-	PreferredNode int32
-	Policy        uint8
-	Nice          int8
-	OnCpu         uint8
-	Pinned        uint8
-	Numa          uint8
-	Pad           [3]uint8
+	_                 structs.HostLayout
+	Start             uint64
+	Cgroup            uint64
+	Load              uint64
+	Runtime           uint64
+	Delta             int64
+	Comm              [16]uint8
+	Size              uint32
+	Tid               int32
+	Tgid              int32
+	Ppid              int32
+	Session           int32
+	Cpu               uint32
+	State             uint32
+	Flags             uint32
+	Runnable          uint32
+	PreferredNode     int32
+	Policy            uint8
+	Nice              int8
+	OnCpu             uint8
+	MigrationDisabled uint8
+	Numa              uint8
+	Asked             uint8
+	Pad               [2]uint8
 }
 
 // Names of all BPF objects in the ELF.
@@ -64,7 +65,7 @@ type threadsMllbThread struct {
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
 	threadsMapRunqueues = "runqueues"
-	threadsProgQuiet    = "quiet"
+	threadsProgRecount  = "recount"
 	threadsProgThreads  = "threads"
 	threadsVarHierarchy = "hierarchy"
 	threadsVarMaskWords = "mask_words"
@@ -114,7 +115,7 @@ type threadsSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type threadsProgramSpecs struct {
-	Quiet   *ebpf.ProgramSpec `ebpf:"quiet"`
+	Recount *ebpf.ProgramSpec `ebpf:"recount"`
 	Threads *ebpf.ProgramSpec `ebpf:"threads"`
 }
 
@@ -178,13 +179,13 @@ type threadsVariables struct {
 //
 // It can be passed to loadThreadsObjects or ebpf.CollectionSpec.LoadAndAssign.
 type threadsPrograms struct {
-	Quiet   *ebpf.Program `ebpf:"quiet"`
+	Recount *ebpf.Program `ebpf:"recount"`
 	Threads *ebpf.Program `ebpf:"threads"`
 }
 
 func (p *threadsPrograms) Close() error {
 	return _ThreadsClose(
-		p.Quiet,
+		p.Recount,
 		p.Threads,
 	)
 }

@@ -11,7 +11,7 @@ import (
 )
 
 // BenchmarkSnapshot takes snapshots of a host with 64 runnable threads and
-// many sleeping ones. The eBPF rung has one of the same name and shape.
+// many sleeping ones. The eBPF backend has one of the same name and shape.
 func BenchmarkSnapshot(b *testing.B) {
 	for _, n := range []int{200, 2_000, 20_000} {
 		b.Run(fmt.Sprintf("sleeping=%d", n), func(b *testing.B) {

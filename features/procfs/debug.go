@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 
+	"mllb/internal/procfile"
 	"mllb/topology"
 )
 
@@ -48,12 +49,12 @@ var blockKeys = [...]struct {
 	saw int
 	set func(*block, []byte) error
 }{
-	{inRunqueue, "nr_running", sawRunning, func(k *block, b []byte) error { return setUint(&k.running, b, 32) }},
-	{inRunqueue, "curr->pid", sawCurr, func(k *block, b []byte) error { return setInt(&k.curr, b, 32) }},
+	{inRunqueue, "nr_running", sawRunning, func(k *block, b []byte) error { return procfile.SetUint(&k.running, b, 32) }},
+	{inRunqueue, "curr->pid", sawCurr, func(k *block, b []byte) error { return procfile.SetInt(&k.curr, b, 32) }},
 	{inRunqueue, "clock_task", sawClock, func(k *block, b []byte) error { return setMillis(&k.clock, b) }},
-	{inRoot, "h_nr_running", sawQueued, func(k *block, b []byte) error { return setUint(&k.queued, b, 32) }},
-	{inRoot, "h_nr_queued", sawQueued, func(k *block, b []byte) error { return setUint(&k.queued, b, 32) }},
-	{inRoot, "load_avg", sawLoad, func(k *block, b []byte) error { return setUint(&k.loadAvg, b, 64) }},
+	{inRoot, "h_nr_running", sawQueued, func(k *block, b []byte) error { return procfile.SetUint(&k.queued, b, 32) }},
+	{inRoot, "h_nr_queued", sawQueued, func(k *block, b []byte) error { return procfile.SetUint(&k.queued, b, 32) }},
+	{inRoot, "load_avg", sawLoad, func(k *block, b []byte) error { return procfile.SetUint(&k.loadAvg, b, 64) }},
 }
 
 const (
@@ -107,7 +108,7 @@ func nextBlock(b []byte, from int) int {
 func parseBlock(b []byte) (k block, off int, err error) {
 	line, rest := cutLine(b)
 	number, _, _ := bytes.Cut(line[len(blockStart):], []byte{','}) // x86 adds the frequency
-	cpu, err := parseUint(number, 31)
+	cpu, err := procfile.Uint(number, 31)
 	if err != nil || cpu >= topology.MaxCPUs {
 		return k, len(b) - len(rest), fmt.Errorf("%.40q is not \"cpu#N\"", line)
 	}
@@ -153,7 +154,7 @@ func (k *block) parseLine(in section, line []byte) error {
 	key, value, ok := cutKey(line)
 	name, dot := bytes.CutPrefix(key, []byte{'.'})
 	if !ok || !dot {
-		return fmt.Errorf("%.60q is not \".key : value\"", line)
+		return nil // another kernel's; what is needed is asked for at the end
 	}
 	for i := range blockKeys {
 		f := &blockKeys[i]

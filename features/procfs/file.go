@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"os"
 
+	"mllb/internal/procfile"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -57,7 +59,7 @@ func (r *Reader) number(path string) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	v, err := parseUint(bytes.TrimSpace(b), 64)
+	v, err := procfile.Uint(bytes.TrimSpace(b), 64)
 	if err != nil {
 		return 0, fmt.Errorf("%s%s: line 1: %w", r.root, path, err)
 	}

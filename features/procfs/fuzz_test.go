@@ -13,17 +13,6 @@ import (
 // The parsers must not panic, whatever they are given, and what they accept
 // must be within the bounds that the rest of the reader relies on.
 
-func FuzzStat(f *testing.F) {
-	f.Add(read(f, thread100+"stat"))
-	f.Add([]byte("1 (x)"))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		s, err := parseStat(b)
-		if err == nil && (s.state == 0 || !bytes.Contains(b, s.comm)) {
-			t.Errorf("%q: %+v", b, s)
-		}
-	})
-}
-
 func FuzzSched(f *testing.F) {
 	f.Add(read(f, thread100+"sched"))
 	f.Add(read(f, "host/proc/12/task/12/sched"))
@@ -53,28 +42,6 @@ func FuzzSchedName(f *testing.F) {
 		var s sched
 		if err := s.parse(text); err != nil || string(s.comm) != name {
 			t.Errorf("%q of %d: %q, %v", name, pid, s.comm, err)
-		}
-	})
-}
-
-func FuzzAllowed(f *testing.F) {
-	f.Add(read(f, thread100+"status"))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		m, err := parseAllowed(b, nil)
-		if err == nil && len(m) > topology.MaxCPUs/64 {
-			t.Errorf("%q: %d words", b, len(m))
-		}
-	})
-}
-
-// FuzzMask holds the hexadecimal form against a mask of its own.
-func FuzzMask(f *testing.F) {
-	f.Add(uint64(1), uint64(1)<<63)
-	f.Fuzz(func(t *testing.T, lo, hi uint64) {
-		text := fmt.Sprintf("%08x,%08x,%08x,%08x", hi>>32, uint32(hi), lo>>32, uint32(lo))
-		m, err := parseHexMask([]byte(text), nil)
-		if err != nil || !m.Equal(topology.CPUSet{lo, hi}) {
-			t.Errorf("%s: %s, %v", text, m, err)
 		}
 	})
 }

@@ -5,15 +5,11 @@ package procfs
 import (
 	"fmt"
 	"math"
-	"os"
-	"path/filepath"
-	"strconv"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
-	"mllb/cgroup"
 	"mllb/features"
+	"mllb/internal/cgroup"
 	"mllb/topology"
 )
 
@@ -39,7 +35,10 @@ func (r *Reader) readHost(s *features.Snapshot) {
 	}
 	s.NUMABalancing = err == nil && v != 0 // 2 is memory tiering, for which the static key is on too
 
-	r.online = r.readOnline()
+	r.readOnline()
+	if r.noNodes != nil {
+		r.miss("the nodes of CPUs", "none", r.noNodes)
+	}
 	r.blocks = r.blocks[:0]
 	b, err := r.file(debugFile)
 	if err == nil {
@@ -67,30 +66,29 @@ func (r *Reader) readCost() int64 {
 	return int64(v)
 }
 
-// readOnline returns the online CPUs, empty if they cannot be told.
-func (r *Reader) readOnline() topology.CPUSet {
+// readOnline fills r.online, which is empty if the online CPUs cannot be told.
+func (r *Reader) readOnline() {
 	b, err := r.file(onlineFile)
 	if err == nil && string(b) == r.onlineText {
-		return r.online
+		return
 	}
-	var set topology.CPUSet
+	r.online, r.onlineText = nil, ""
 	if err == nil {
-		if set, err = topology.ParseCPUList(string(b)); err != nil {
-			r.fail(fmt.Errorf("%s%s: line 1: %w", r.root, onlineFile, err))
+		if r.online, err = topology.ParseCPUList(string(b)); err != nil {
+			err = fmt.Errorf("%s%s: line 1: %w", r.root, onlineFile, err)
+			r.fail(err)
 		}
 	}
 	if err != nil {
-		r.onlineText = ""
 		r.miss("the online CPUs", "those of the runqueues", err)
-		return nil
+		return
 	}
 	r.onlineText = string(b)
 	r.readNodes() // a CPU that comes online may bring its node along
-	return set
 }
 
 // readPossible returns the greatest possible CPU plus 1, so that snapshots of
-// both rungs have as many runqueues. It does not change while the host is up.
+// both backends have as many runqueues. It does not change while the host is up.
 func (r *Reader) readPossible() int {
 	n := 0
 	if b, err := r.file(possibleFile); err == nil {
@@ -105,39 +103,20 @@ func (r *Reader) readPossible() int {
 	return n
 }
 
-// readNodes fills r.node, the node of each CPU. Without CONFIG_NUMA there are
-// no files, and every CPU is on node 0.
+// readNodes fills r.node, the node of each CPU.
 func (r *Reader) readNodes() {
-	r.node = r.node[:0]
-	dirs, _ := filepath.Glob(r.root + "/sys/devices/system/node/node[0-9]*") // the pattern is well formed
-	for _, dir := range dirs {
-		nid, err := strconv.Atoi(strings.TrimPrefix(filepath.Base(dir), "node"))
-		var cpus topology.CPUSet
-		var text []byte
-		if err == nil {
-			text, err = os.ReadFile(dir + "/cpulist")
-		}
-		if err == nil {
-			cpus, err = topology.ParseCPUList(string(text))
-		}
-		if err != nil {
-			r.fail(fmt.Errorf("%s/cpulist: line 1: %w", dir, err))
-			continue
-		}
-		for cpu := range cpus.All() {
-			for len(r.node) <= cpu {
-				r.node = append(r.node, 0)
-			}
-			r.node[cpu] = int32(nid)
-		}
+	r.node, r.noNodes = topology.ReadNodes(r.root+"/", r.online)
+	if r.noNodes != nil {
+		r.fail(r.noNodes)
 	}
 }
 
+// nodeOf returns a CPU's node, -1 where sysfs does not tell.
 func (r *Reader) nodeOf(cpu int32) int32 {
 	if int(cpu) < len(r.node) {
-		return r.node[cpu]
+		return int32(r.node[cpu])
 	}
-	return 0
+	return -1
 }
 
 // findMounts finds where the hierarchy of Snapshot.Cgroup is mounted.

@@ -9,9 +9,9 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"mllb/features"
-	"mllb/topology"
 )
 
 func read(t testing.TB, name string) []byte {
@@ -30,38 +30,6 @@ func wantError(t *testing.T, what string, err error, want string) {
 	t.Helper()
 	if err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("%s: err = %v, want one with %q", what, err, want)
-	}
-}
-
-func TestParseStat(t *testing.T) {
-	got, err := parseStat(read(t, thread100+"stat"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := stat{
-		comm: []byte("a) b (c\nd"), state: 'R', ppid: 1, session: 100, flags: 4194304,
-		start: 5000, cpu: 1,
-	}
-	if diff := cmp.Diff(want, got, cmp.AllowUnexported(stat{})); diff != "" {
-		t.Errorf("parseStat (-want +got):\n%s", diff)
-	}
-}
-
-func TestParseStatMalformed(t *testing.T) {
-	good := string(read(t, thread100+"stat"))
-	for _, tt := range []struct{ text, want string }{
-		{"", "line 1: no (name)"},
-		{"1 )x(", "no (name)"},
-		{"1 (x)", "field 3 (state)"},
-		{"1 (x) RR 1", "field 3 (state)"},
-		{"1 (x) R", "field 4 (ppid)"},
-		{strings.Replace(good, " R 1 ", " R one ", 1), "field 4 (ppid)"},
-		{strings.Replace(good, " 4194304 ", " -4194304 ", 1), "field 9 (flags)"},
-		{strings.Replace(good, " 5000 ", " 99999999999999999999 ", 1), "field 22 (starttime)"},
-		{good[:strings.LastIndex(good, "17")], "field 39 (processor)"},
-	} {
-		_, err := parseStat([]byte(tt.text))
-		wantError(t, tt.text, err, tt.want)
 	}
 }
 
@@ -92,6 +60,31 @@ func TestParseSched(t *testing.T) {
 	}
 }
 
+// TestParseSchedOlder reads what 3.10 of RHEL 7 writes, and lines of no form.
+func TestParseSchedOlder(t *testing.T) {
+	var got sched
+	if err := got.parse(read(t, "sched-3.10")); err != nil {
+		t.Fatal(err)
+	}
+	want := sched{
+		comm: []byte("dbus-daemon"), execStart: 70_000_000_001, runtime: 100_000_002, noLoad: true, preferred: features.NoNode,
+	}
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(sched{}), cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("parse (-want +got):\n%s", diff)
+	}
+	good := string(read(t, thread100+"sched"))
+	if err := want.parse([]byte(good)); err != nil {
+		t.Fatal(err)
+	}
+	unknown := "\nnew\nnew, 0\nnew = 1\nnuma_faults, 0, 1\nnuma_faults_memory, 0, 0, 1, 0, -1\nnew : \n\n"
+	if err := got.parse([]byte(strings.ReplaceAll(good, "\nse.avg", unknown+"se.avg") + unknown)); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(sched{})); diff != "" {
+		t.Errorf("with lines that are not known (-without +with):\n%s", diff)
+	}
+}
+
 func TestParseSchedMalformed(t *testing.T) {
 	good := string(read(t, thread100+"sched"))
 	line := func(key, with string) string {
@@ -105,7 +98,7 @@ func TestParseSchedMalformed(t *testing.T) {
 		{line("se.exec_start", "se.exec_start : 12"), "line 4: se.exec_start: \"12\""},
 		{line("se.exec_start", "se.exec_start : 1.00000x"), "line 4: se.exec_start"},
 		{line("se.exec_start", "se.exec_start : 99999999999999999.000000"), "line 4: se.exec_start"},
-		{line("se.exec_start", "nothing here"), "line 4: \"nothing here\" is not"},
+		{line("se.exec_start", "nothing here"), "ends before"},
 		{line("se.exec_start", "other : 1"), "ends before"},
 		{line("se.avg.load_avg", "se.avg.load_avg : -1"), "se.avg.load_avg"},
 		{line("numa_preferred_nid", "numa_preferred_nid : 1024"), "1024 is not a node"},
@@ -114,39 +107,10 @@ func TestParseSchedMalformed(t *testing.T) {
 		{line("numa_faults node=0", "numa_faults node=4096 task_private=0 task_shared=0 group_private=0 group_shared=0"), "4096 is not a node"},
 		{line("numa_faults node=0", "numa_faults node=0 task_private=x"), "numa_faults task_private="},
 		{line("numa_faults node=0", "numa_faults node=0 task_private=1"), "no task_shared="},
-		{good[:strings.Index(good, "se.avg.load_avg")], "ends before"},
+		{good[:strings.Index(good, "se.sum_exec_runtime")], "ends before"},
 	} {
 		var s sched
 		wantError(t, tt.want, s.parse([]byte(tt.text)), tt.want)
-	}
-}
-
-func TestParseAllowed(t *testing.T) {
-	for _, tt := range []struct {
-		line string
-		want topology.CPUSet
-	}{
-		{"3", topology.NewCPUSet(0, 1)},
-		{"00000000,00000000,00000001", topology.NewCPUSet(0)},
-		{"80000000,00000001,00000000", topology.NewCPUSet(95, 32)},
-		{"0", nil},
-	} {
-		text := "Name:\tCpus_allowed\nPid:\t1\nCpus_allowed:\t" + tt.line + "\nCpus_allowed_list:\t0-63\n"
-		got, err := parseAllowed([]byte(text), topology.NewCPUSet(200))
-		if err != nil || !got.Equal(tt.want) {
-			t.Errorf("%s: %s, %v; want %s", tt.line, got, err, tt.want)
-		}
-	}
-	for _, tt := range []struct{ text, want string }{
-		{"", "no Cpus_allowed"},
-		{"Name:\tx\nCpus_allowed_list:\t0\n", "no Cpus_allowed"},
-		{"Name:\tx\nCpus_allowed:\t\n", "line 2: Cpus_allowed"},
-		{"Name:\tx\nCpus_allowed:\tfffffffff\n", "line 2: Cpus_allowed"},
-		{"Name:\tx\nCpus_allowed:\tg\n", "line 2: Cpus_allowed"},
-		{"Name:\tx\nCpus_allowed:\t0" + strings.Repeat(",0", 256) + "\n", "line 2: Cpus_allowed: 257 groups"},
-	} {
-		_, err := parseAllowed([]byte(tt.text), nil)
-		wantError(t, tt.text, err, tt.want)
 	}
 }
 
@@ -203,12 +167,24 @@ func TestParseDebugMalformed(t *testing.T) {
 		{strings.Replace(good, "cpu#0,", "cpu#8192,", 1), "line 9: "},
 		{strings.Replace(good, ".nr_running                    : 0", ".nr_running                    : -1", 1), "line 10: cpu 0: nr_running"},
 		{strings.Replace(good, ": 1416317.186148", ": 1416317", 1), "line 16: cpu 0: clock_task"},
-		{strings.Replace(good, "  .avg_idle ", "  avg_idle ", 1), "line 17: "},
 		{strings.Replace(good, ".curr->pid", ".donor->pid", 1), "block of cpu 0 lacks"},
 		{strings.ReplaceAll(good, ".h_nr_queued", ".h_nr_other"), "block of cpu 0 lacks"},
 	} {
 		_, err := parseDebug([]byte(tt.text), nil)
 		wantError(t, tt.want, err, tt.want)
+	}
+}
+
+// TestParseDebugUnknown: lines in no known form are another kernel's.
+func TestParseDebugUnknown(t *testing.T) {
+	good := string(read(t, "debug-6.18"))
+	want, err := parseDebug([]byte(good), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := parseDebug([]byte(strings.NewReplacer("  .avg_idle ", "  new, 0\n  new\n  .avg_idle ", "  .h_nr_queued ", "  new : 1\n  .h_nr_queued ").Replace(good)), nil)
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(block{})); err != nil || diff != "" {
+		t.Errorf("%v (-without +with):\n%s", err, diff)
 	}
 }
 

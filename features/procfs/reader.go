@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package procfs reads host snapshots from /proc, /sys and
-// /sys/kernel/debug/sched: the rung of the ladder that every kernel has.
+// /sys/kernel/debug/sched: the backend of the ladder that every kernel has.
 //
 // The runqueues are read first and the threads after them, one by one, so a
 // snapshot is spread over as long as that takes (BenchmarkSnapshot) and is not
-// atomic, as that of the eBPF rung is not. What this rung cannot see:
+// atomic, as that of the eBPF backend is not. What this backend cannot see:
 //
-//   - Thread.Pinned, whether migration is disabled, is in no file: always false.
+//   - Thread.MigrationDisabled, whether migration is disabled, is in no file: always false.
 //   - Thread.Running is taken from the pid that each runqueue block names as its
 //     current task, if that thread is still there and in state R.
 //   - Runqueue.NrPreferredRunning and NrNUMARunning are in no file: counted from
@@ -20,12 +20,13 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strconv"
 
-	prom "github.com/prometheus/procfs"
 	"golang.org/x/sys/unix"
 
-	"mllb/cgroup"
 	"mllb/features"
+	"mllb/internal/cgroup"
+	"mllb/internal/procfile"
 	"mllb/topology"
 )
 
@@ -38,7 +39,6 @@ type Options struct {
 // Reader reads snapshots. It is not safe for concurrent use.
 type Reader struct {
 	root      string // without a trailing slash
-	fs        prom.FS
 	hierarchy int
 	mounts    []cgroup.Mount
 	noCgroups error
@@ -50,10 +50,13 @@ type Reader struct {
 	blocks     []block
 	online     topology.CPUSet
 	onlineText string
-	node       []int32 // by CPU
+	node       []int // by CPU
+	noNodes    error
 	inodes     map[string]uint64
 	mask       topology.CPUSet
+	stat       procfile.Stat
 	sched      sched
+	noLoad     error
 	execStart  []uint64 // by index of Snapshot.Threads
 	curr       []int32  // by CPU: the thread that runs there
 	missing    []string
@@ -74,11 +77,10 @@ func Open(opt Options) (*Reader, error) {
 	if root == "/" {
 		root = ""
 	}
-	fs, err := prom.NewFS(root + "/proc")
-	if err != nil {
+	if _, err := procfile.IDs(root + "/proc"); err != nil {
 		return nil, fmt.Errorf("open /proc: %w", err)
 	}
-	r := &Reader{root: root, fs: fs, inodes: make(map[string]uint64)}
+	r := &Reader{root: root, inodes: make(map[string]uint64)}
 	r.findMounts(opt.Hierarchy)
 	r.possible = r.readPossible()
 	var st unix.Stat_t
@@ -94,13 +96,11 @@ func Open(opt Options) (*Reader, error) {
 // a single thread that can be read.
 func (r *Reader) Snapshot(s *features.Snapshot) error {
 	s.Reset()
-	r.missing = r.missing[:0]
+	r.missing, r.noLoad = r.missing[:0], nil
 	clear(r.inodes)
-	var now unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
-		return fmt.Errorf("read the monotonic clock: %w", err)
+	if err := s.Stamp(); err != nil {
+		return err
 	}
-	s.Time = now.Nano()
 	if r.noSched != nil {
 		r.miss("the load of threads", "0", r.noSched)
 	}
@@ -110,6 +110,9 @@ func (r *Reader) Snapshot(s *features.Snapshot) error {
 	r.readHost(s)
 	if err := r.readThreads(s); err != nil {
 		return err
+	}
+	if r.noLoad != nil {
+		r.miss("the load of threads", "0", r.noLoad)
 	}
 	r.fillRunqueues(s)
 	return nil
@@ -141,13 +144,13 @@ func (r *Reader) miss(what, instead string, err error) {
 
 // readThreads appends every thread that can be read.
 func (r *Reader) readThreads(s *features.Snapshot) error {
-	procs, err := r.fs.AllProcs()
+	pids, err := procfile.IDs(r.root + "/proc")
 	if err != nil {
 		return fmt.Errorf("list processes: %w", err)
 	}
 	r.execStart = r.execStart[:0]
-	for i := range procs {
-		r.readProcess(s, procs[i].PID)
+	for _, pid := range pids {
+		r.readProcess(s, pid)
 	}
 	if len(s.Threads) == 0 {
 		return fmt.Errorf("read %s/proc: %w", r.root, errors.Join(errNoThread, r.lastError))
@@ -158,13 +161,13 @@ func (r *Reader) readThreads(s *features.Snapshot) error {
 var errNoThread = errors.New("no thread can be read")
 
 func (r *Reader) readProcess(s *features.Snapshot, pid int) {
-	tasks, err := r.fs.AllThreads(pid)
+	tids, err := procfile.IDs(r.root + "/proc/" + strconv.Itoa(pid) + "/task")
 	if err != nil {
 		r.thread(fmt.Errorf("list threads of process %d: %w", pid, err))
 		return
 	}
-	for i := range tasks {
-		r.thread(r.readThread(s, pid, tasks[i].PID))
+	for _, tid := range tids {
+		r.thread(r.readThread(s, pid, tid))
 	}
 }
 

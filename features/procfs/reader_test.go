@@ -4,6 +4,7 @@ package procfs
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -13,11 +14,12 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	prom "github.com/prometheus/procfs"
 	"golang.org/x/sys/unix"
 
-	"mllb/cgroup"
 	"mllb/features"
 	"mllb/features/internal/threads"
+	"mllb/internal/cgroup"
 	"mllb/topology"
 )
 
@@ -131,7 +133,7 @@ func TestSnapshot(t *testing.T) {
 	if r.Errors() != 4 || r.Vanished() != 2 {
 		t.Errorf("%d errors (%v), %d vanished; want 4 and 2", r.Errors(), r.LastError(), r.Vanished())
 	}
-	for _, where := range []string{"/proc/200/task/200/sched: line 3: se.exec_start", "/proc/201/task/201/stat: line 1: field 4"} {
+	for _, where := range []string{"/proc/200/task/200/sched: line 3: se.exec_start", "/proc/201/task/201/stat: field 4"} {
 		if _, rest, ok := strings.Cut(r.LastError().Error(), "testdata/host"); ok && strings.Contains(rest, where) {
 			return
 		}
@@ -200,7 +202,9 @@ func TestDegraded(t *testing.T) {
 		{"cost malformed", costFile, "many\n", "the migration cost: 500000 ns", 0},
 		{"balancing malformed", balancingFile, "x", "whether NUMA balancing is on: off", 0},
 		{"no NUMA balancing", balancingFile, "", "", 0},
-		{"nodes malformed", "/sys/devices/system/node/node0/cpulist", "a", "", 1},
+		{"nodes malformed", "/sys/devices/system/node/node0/cpulist", "a", "the nodes of CPUs: none", 1},
+		{"no load averages", "/proc/100/task/101/sched", "worker (101, #threads: 2)\nse.exec_start : 1.000000\nse.sum_exec_runtime : 1.000000\nnuma_migrations, 0\n",
+			"the load of threads: 0 (thread 101: no se.avg.load_avg", 0},
 		{"no cgroup mount", "/proc/100/mountinfo", "20 1 254:0 / / rw - ext4 /dev/vda rw\n", "the cgroup of threads: 0", 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -233,6 +237,46 @@ func TestDegraded(t *testing.T) {
 				t.Errorf("%d errors (%v), %d threads, runqueues %+v", r.Errors(), r.LastError(), len(s.Threads), s.Runqueues)
 			}
 		})
+	}
+}
+
+// TestNodesAsTopology: the nodes are those of package topology, whatever form
+// sysfs tells them in.
+func TestNodesAsTopology(t *testing.T) {
+	node := "/sys/devices/system/node/"
+	for name, change := range map[string]func(root string) error{
+		"masks only": func(root string) error {
+			return errors.Join(os.Remove(root+node+"node0/cpulist"), os.Remove(root+node+"node1/cpulist"),
+				os.WriteFile(root+node+"node0/cpumap", []byte("00000003\n"), 0o644),
+				os.WriteFile(root+node+"node1/cpumap", []byte("0000000c\n"), 0o644))
+		},
+		"numa=fake": func(root string) error {
+			errs := []error{os.WriteFile(root+node+"node0/cpulist", []byte("0-3\n"), 0o644),
+				os.WriteFile(root+node+"node1/cpulist", []byte("0-3\n\x00"), 0o644)}
+			for _, link := range []string{"cpu0/node0", "cpu1/node0", "cpu2/node1", "cpu3/node1"} {
+				errs = append(errs, os.MkdirAll(fmt.Sprintf("%s/sys/devices/system/cpu/%s", root, link), 0o755))
+			}
+			return errors.Join(errs...)
+		},
+	} {
+		root := copyFixture(t)
+		if err := change(root); err != nil {
+			t.Fatal(err)
+		}
+		r, err := Open(Options{Root: root})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := &features.Snapshot{}
+		if err := r.Snapshot(s); err != nil {
+			t.Fatal(err)
+		}
+		if len(r.Missing()) != 0 || s.Runqueues[1].NrPreferredRunning != 1 || s.Runqueues[2].NrPreferredRunning != 0 || s.Runqueues[2].NrNUMARunning != 1 {
+			t.Errorf("%s: missing %q, runqueues %+v", name, r.Missing(), s.Runqueues)
+		}
+		if diff := cmp.Diff([]int{0, 0, 1}, r.node); diff != "" {
+			t.Errorf("%s: nodes (-want +got):\n%s", name, diff)
+		}
 	}
 }
 
@@ -286,8 +330,12 @@ func TestRealHost(t *testing.T) {
 	if r.Errors() != 0 {
 		t.Errorf("%d errors, the last: %v", r.Errors(), r.LastError())
 	}
+	proc, err := prom.NewFS("/proc")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, tid := range g.TIDs {
-		p, err := r.fs.Thread(g.PID, tid)
+		p, err := proc.Thread(g.PID, tid)
 		if err != nil {
 			t.Fatal(err)
 		}

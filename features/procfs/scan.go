@@ -7,6 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+
+	"mllb/internal/cgroup"
+	"mllb/internal/procfile"
 )
 
 var errMillis = errors.New("want milliseconds with six decimals")
@@ -23,20 +26,32 @@ func lineOf(text, rest []byte) int {
 	return bytes.Count(text[:max(0, len(text)-len(rest)-1)], []byte{'\n'}) + 1
 }
 
+// parseCgroup returns the path of the hierarchy in /proc/PID/task/TID/cgroup; nil
+// if it has none.
+func parseCgroup(b []byte, hierarchy int) ([]byte, error) {
+	for rest := b; len(rest) > 0; {
+		m, tail, err := cgroup.CutMembership(rest)
+		if err != nil {
+			return nil, fmt.Errorf("line %d: %w", lineOf(b, tail), err)
+		}
+		if m.Hierarchy == hierarchy {
+			return m.Path, nil
+		}
+		rest = tail
+	}
+	return nil, nil
+}
+
 // cutKey splits a "key   :   value" line; both are trimmed.
 func cutKey(line []byte) (key, value []byte, ok bool) {
 	key, value, ok = bytes.Cut(line, []byte{':'})
 	return bytes.TrimSpace(key), bytes.TrimSpace(value), ok
 }
 
-// parseUint and parseInt do not allocate: the compiler keeps the conversion of
-// a short slice on the stack.
-func parseUint(b []byte, bits int) (uint64, error) {
-	return strconv.ParseUint(string(b), 10, bits)
-}
-
-func parseInt(b []byte, bits int) (int64, error) {
-	return strconv.ParseInt(string(b), 10, bits)
+func setMillis(dst *uint64, b []byte) error {
+	v, err := parseMillis(b)
+	*dst = v
+	return err
 }
 
 // parseMillis reads nanoseconds that the kernel wrote as milliseconds with six
@@ -46,11 +61,11 @@ func parseMillis(b []byte) (uint64, error) {
 	if !ok || len(part) != 6 {
 		return 0, fmt.Errorf("%q: %w", b, errMillis)
 	}
-	ms, err := parseUint(whole, 64)
+	ms, err := procfile.Uint(whole, 64)
 	if err != nil {
 		return 0, err
 	}
-	ns, err := parseUint(part, 64)
+	ns, err := procfile.Uint(part, 64)
 	if err != nil {
 		return 0, err
 	}

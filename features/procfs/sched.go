@@ -8,6 +8,7 @@ import (
 	"fmt"
 
 	"mllb/features"
+	"mllb/internal/procfile"
 )
 
 // maxNodes bounds node ids: the largest MAX_NUMNODES of any architecture
@@ -20,6 +21,7 @@ type sched struct {
 	comm      []byte // task.comm; aliases the input
 	execStart uint64 // ns
 	runtime   uint64 // ns
+	noLoad    bool   // no se.avg.load_avg: before 4.2, and not of an SMP kernel
 	load      uint64
 	runnable  uint32
 
@@ -40,22 +42,24 @@ func (s *sched) hasFaults() bool { return s.total != 0 || s.group != 0 }
 const (
 	needExecStart = 1 << iota
 	needRuntime
-	needLoad // only an SMP kernel has load averages; mllb has no use for another
-	needAll  = 1<<iota - 1
+	needAll = 1<<iota - 1
+
+	hasLoad = needAll + 1
 )
 
 // schedKeys are the "key : value" lines taken (proc_sched_show_task, 6.1 to
-// 6.18). Every other key is one that a snapshot has no use for.
+// 6.18). Every other line is one that a snapshot has no use for, in whatever form:
+// 3.10 of RHEL 7 writes "numa_migrations, 0".
 var schedKeys = map[string]struct {
-	need int
-	set  func(*sched, []byte) error
+	saw int
+	set func(*sched, []byte) error
 }{
 	"se.exec_start":       {needExecStart, func(s *sched, b []byte) error { return setMillis(&s.execStart, b) }},
 	"se.sum_exec_runtime": {needRuntime, func(s *sched, b []byte) error { return setMillis(&s.runtime, b) }},
-	"se.avg.load_avg":     {needLoad, func(s *sched, b []byte) error { return setUint(&s.load, b, 64) }},
-	"se.avg.runnable_avg": {0, func(s *sched, b []byte) error { return setUint(&s.runnable, b, 32) }},
+	"se.avg.load_avg":     {hasLoad, func(s *sched, b []byte) error { return procfile.SetUint(&s.load, b, 64) }},
+	"se.avg.runnable_avg": {0, func(s *sched, b []byte) error { return procfile.SetUint(&s.runnable, b, 32) }},
 	"numa_preferred_nid":  {0, (*sched).setPreferred},
-	"total_numa_faults":   {0, func(s *sched, b []byte) error { return setUint(&s.total, b, 64) }},
+	"total_numa_faults":   {0, func(s *sched, b []byte) error { return procfile.SetUint(&s.total, b, 64) }},
 }
 
 // parse fills s anew and reuses its fault slices.
@@ -66,7 +70,7 @@ func (s *sched) parse(b []byte) error {
 	if err != nil {
 		return fmt.Errorf("line 1: %w", err)
 	}
-	need := needAll
+	seen := 0
 	for len(rest) > 0 {
 		var line []byte
 		line, rest = cutLine(rest)
@@ -74,11 +78,12 @@ func (s *sched) parse(b []byte) error {
 		if err != nil {
 			return fmt.Errorf("line %d: %w", lineOf(b, rest), err)
 		}
-		need &^= got
+		seen |= got
 	}
-	if need != 0 {
-		return errors.New("ends before se.exec_start, se.sum_exec_runtime and se.avg.load_avg were seen")
+	if seen&needAll != needAll {
+		return errors.New("ends before se.exec_start and se.sum_exec_runtime were seen")
 	}
+	s.noLoad = seen&hasLoad == 0
 	s.faults.TaskTotal = s.total
 	if s.group == 0 {
 		s.faults.Group = s.faults.Group[:0] // zeros, printed for want of a group
@@ -104,7 +109,7 @@ func (s *sched) parseHeader(b []byte) (rest []byte, err error) {
 	return rest, nil
 }
 
-// parseLine returns which of the needed values the line held.
+// parseLine returns which of the values above the line held.
 func (s *sched) parseLine(line []byte) (int, error) {
 	key, value, ok := cutKey(line)
 	switch {
@@ -116,19 +121,17 @@ func (s *sched) parseLine(line []byte) (int, error) {
 		if err := k.set(s, value); err != nil {
 			return 0, fmt.Errorf("%s: %w", key, err)
 		}
-		return k.need, nil
-	case bytes.HasPrefix(line, []byte("numa_faults ")):
+		return k.saw, nil
+	case bytes.HasPrefix(line, []byte("numa_faults node=")):
 		return 0, s.parseFaults(line)
 	case bytes.HasPrefix(line, []byte("current_node=")):
 		return 0, s.parseGroup(line)
-	case len(bytes.Trim(line, "-")) == 0: // the rule below the header, or blank
-		return 0, nil
 	}
-	return 0, fmt.Errorf("%.40q is not \"key : value\"", line)
+	return 0, nil
 }
 
 func (s *sched) setPreferred(b []byte) error {
-	if err := setInt(&s.preferred, b, 32); err != nil {
+	if err := procfile.SetInt(&s.preferred, b, 32); err != nil {
 		return err
 	}
 	if s.preferred < features.NoNode || s.preferred >= maxNodes {
@@ -143,7 +146,7 @@ func (s *sched) parseGroup(line []byte) error {
 	if !ok {
 		return errors.New("no numa_group_id")
 	}
-	return setInt(&s.group, bytes.TrimSpace(id), 32)
+	return procfile.SetInt(&s.group, bytes.TrimSpace(id), 32)
 }
 
 // faultKeys are the fields of a numa_faults line, in order (print_numa_stats).
@@ -161,7 +164,7 @@ func (s *sched) parseFaults(line []byte) error {
 		}
 		var field []byte
 		field, rest, _ = bytes.Cut(after, []byte{' '})
-		if err := setUint(&v[i], field, 64); err != nil {
+		if err := procfile.SetUint(&v[i], field, 64); err != nil {
 			return fmt.Errorf("numa_faults %s%w", key, err)
 		}
 	}

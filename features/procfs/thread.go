@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"mllb/features"
+	"mllb/internal/procfile"
 	"mllb/topology"
 )
 
@@ -61,22 +62,22 @@ func (r *Reader) readThread(s *features.Snapshot, pid, tid int) error {
 }
 
 func (r *Reader) fillStat(t *features.Thread, b []byte) error {
-	st, err := parseStat(b)
-	if err != nil {
+	st := &r.stat
+	if err := st.Parse(b); err != nil {
 		return err
 	}
-	if st.cpu < 0 || st.cpu >= topology.MaxCPUs {
-		return fmt.Errorf("line 1: field 39 (processor): %d is not a cpu", st.cpu)
+	if st.CPU < 0 || st.CPU >= topology.MaxCPUs {
+		return fmt.Errorf("field 39 (processor): %d is not a cpu", st.CPU)
 	}
-	t.Start, t.State, t.CPU = st.start, st.state, st.cpu
-	t.PPID, t.Session = st.ppid, st.session
-	t.Policy, t.Flags, t.Nice = st.policy, st.flags, st.nice
-	setComm(t, st.comm)
+	t.Start, t.State, t.CPU = st.Start, st.State, st.CPU
+	t.PPID, t.Session = st.PPID, st.Session
+	t.Policy, t.Flags, t.Nice = st.Policy, st.Flags, st.Nice
+	setComm(t, st.Comm)
 	return nil
 }
 
 func (r *Reader) fillStatus(_ *features.Thread, b []byte) (err error) {
-	r.mask, err = parseAllowed(b, r.mask)
+	r.mask, err = procfile.StatusAllowed(b, r.mask)
 	return err
 }
 
@@ -97,6 +98,9 @@ func (r *Reader) fillSched(t *features.Thread, b []byte) error {
 	// (proc_task_name, fs/proc/array.c).
 	setComm(t, c.comm)
 	t.Load, t.Runnable, t.Runtime = c.load, c.runnable, c.runtime
+	if c.noLoad && r.noLoad == nil {
+		r.noLoad = fmt.Errorf("thread %d: no se.avg.load_avg in its sched file", t.TID)
+	}
 	t.PreferredNode = c.preferred
 	if c.hasFaults() {
 		t.NUMAType |= features.HasFaults

@@ -27,7 +27,7 @@
 #define CALL_BLOCKED 0x00080	    /* blocked_on, where there is proxy execution */
 #define CALL_NOT_ALLOWED 0x00100    /* dst_cpu is not in cpus_ptr */
 #define CALL_ON_CPU 0x00200	    /* on_cpu, or the source's donor */
-#define CALL_PINNED 0x00400	    /* migration is disabled */
+#define CALL_MIGRATION_DISABLED 0x00400
 #define CALL_HAS_FAULTS 0x00800
 #define CALL_HAS_GROUP 0x01000
 #define CALL_FAIR 0x02000

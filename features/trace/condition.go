@@ -20,7 +20,7 @@ const (
 	factBlocked
 	factNotAllowed
 	factOnCPU
-	factPinned
+	factMigrationDisabled
 	factHasFaults
 	factHasGroup
 	factFair
@@ -60,7 +60,7 @@ var hard = []struct {
 	{features.Proxy, version{6, 17}, version{}, func(c *call) bool { return c.has(factBlocked) }}, // be41bde4c3a8
 	// While migration is disabled cpus_ptr allows one CPU only: the kernel does
 	// not ask which of the two it was.
-	{features.MigrationBlocked, version{}, version{}, func(c *call) bool { return c.has(factNotAllowed) && c.has(factPinned) }},
+	{features.MigrationBlocked, version{}, version{}, func(c *call) bool { return c.has(factNotAllowed) && c.has(factMigrationDisabled) }},
 	{features.CPUsAllowed, version{}, version{}, func(c *call) bool { return c.has(factNotAllowed) }},
 	{features.OnSourceCPU, version{}, version{}, func(c *call) bool { return c.has(factOnCPU) }},
 	{features.ActiveBalance, version{}, version{}, func(c *call) bool { return c.Flags&lbfActive != 0 }},

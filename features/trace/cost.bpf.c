@@ -2,7 +2,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 
 /*
- * For TestProbeCost: what programs on can_migrate_task() cost a call. Two
+ * For BenchmarkProbe: what programs on can_migrate_task() cost a call. Two
  * programs on the entry and two on the return read the clock, with what is
  * measured between them. A function's trampoline runs its programs last
  * attached first, and another kernel may do the opposite: so nothing here

@@ -101,11 +101,11 @@ func (d *decoder) record(c *call) features.Record {
 
 		TaskLoad: c.TaskLoad, TaskUtil: c.TaskUtil,
 		SrcCoreBusy: c.SrcBusy, DstCoreBusy: c.DstBusy,
-		SrcNrNUMA:    c.SrcNrNuma,
-		Eligible:     c.eligible(),
-		NumPassedHot: uint8(min(c.Hot, 255)),
-		SchedTaskHot: c.has(factTaskHot),
-		MigrationOff: c.has(factPinned),
+		SrcNrNUMA:         c.SrcNrNuma,
+		Eligible:          c.eligible(),
+		NumPassedHot:      uint8(min(c.Hot, 255)),
+		SchedTaskHot:      c.has(factTaskHot),
+		MigrationDisabled: c.has(factMigrationDisabled),
 	}
 }
 

@@ -49,7 +49,7 @@ func TestDecode(t *testing.T) {
 		PreferredNode: -1, SrcNrRunning: 12, SrcNrPreferred: 13, SrcNrNuma: 14, DstNrRunning: 15, SrcLen: 16, DstLen: 17,
 		BalanceFailed: 18, NiceTries: 19, SdFlags: 0x2001, SdLevel: 3, SdWeight: 8, ImbalancePct: 117, Flags: 1, FlagsOut: 1,
 		Loop: 20, LoopMax: 21, Hot: 1, Idle: 2, MigrationType: 2, Policy: features.SchedIdle, Nice: -3, SrcBusy: 2, DstBusy: 1,
-		Facts: factHasFaults | factHasGroup | factFair | factNextBuddy | factOtherCookie | factTaskHot | factPinned,
+		Facts: factHasFaults | factHasGroup | factFair | factNextBuddy | factOtherCookie | factTaskHot | factMigrationDisabled,
 	}
 	d := newDecoder(t)
 	want := features.Record{
@@ -63,7 +63,7 @@ func TestDecode(t *testing.T) {
 		Condition: features.Passed, Time: 1, TID: 10, TGID: 11, Comm: [16]byte{'x'}, Nice: -3, Policy: features.SchedIdle,
 		DomainLevel: 3, DomainName: [16]byte{'N', 'U', 'M', 'A'}, DomainRaw: 0x2001, DomainWeight: 8, ImbalancePct: 117,
 		MigrationType: features.MigrateTask, Imbalance: -5, Flags: 1, Loop: 20, LoopMax: 21, TaskLoad: 6, TaskUtil: 7,
-		SrcCoreBusy: 2, DstCoreBusy: 1, SrcNrNUMA: 14, Eligible: true, NumPassedHot: 1, SchedTaskHot: true, MigrationOff: true,
+		SrcCoreBusy: 2, DstCoreBusy: 1, SrcNrNUMA: 14, Eligible: true, NumPassedHot: 1, SchedTaskHot: true, MigrationDisabled: true,
 	}
 	got := features.Record{Decision: features.Decision{TaskFaults: make([]uint64, 9), GroupFaults: make([]uint64, 9)}, Migrate: true}
 	if err := d.decode(encode(t, c, 1, 2, 3, 4, 5, 6, 7, 8), &got); err != nil {
@@ -138,7 +138,7 @@ func FuzzDecode(f *testing.F) {
 // TestLayout holds the Go types against those of both objects: decode copies
 // bytes from one to the other.
 func TestLayout(t *testing.T) {
-	for _, r := range rungs {
+	for _, r := range backends {
 		spec, err := r.load()
 		if err != nil {
 			t.Fatal(err)
@@ -151,14 +151,14 @@ func TestLayout(t *testing.T) {
 	}
 }
 
-func compareLayout(t *testing.T, rung string, types *btf.Spec, name string, gotype reflect.Type) {
+func compareLayout(t *testing.T, backend string, types *btf.Spec, name string, gotype reflect.Type) {
 	t.Helper()
 	var c *btf.Struct
 	if err := types.TypeByName(name, &c); err != nil {
-		t.Fatalf("%s: %v", rung, err)
+		t.Fatalf("%s: %v", backend, err)
 	}
 	if uintptr(c.Size) != gotype.Size() {
-		t.Errorf("%s: %s has %d bytes, %d in Go", rung, name, c.Size, gotype.Size())
+		t.Errorf("%s: %s has %d bytes, %d in Go", backend, name, c.Size, gotype.Size())
 	}
 	var want, got []uintptr
 	for _, m := range c.Members {
@@ -172,6 +172,6 @@ func compareLayout(t *testing.T, rung string, types *btf.Spec, name string, goty
 		}
 	}
 	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
-		t.Errorf("%s: offsets of %s (-C +Go)\n%s", rung, name, diff)
+		t.Errorf("%s: offsets of %s (-C +Go)\n%s", backend, name, diff)
 	}
 }

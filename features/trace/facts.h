@@ -191,7 +191,7 @@ static __always_inline void conditions(struct mllb_call *c, struct task_struct *
 			c->facts |= CALL_BLOCKED;
 	}
 	if (GET(p, migration_disabled))
-		c->facts |= CALL_PINNED;
+		c->facts |= CALL_MIGRATION_DISABLED;
 }
 
 static __always_inline void cookie(struct mllb_call *c, struct task_struct *p, struct rq___lb *dst)

@@ -57,7 +57,7 @@ func busyThreads(n int, part time.Duration) {
 	select {}
 }
 
-func needLab(t *testing.T) {
+func needLab(t testing.TB) {
 	t.Helper()
 	if os.Getenv("MLLB_LAB") != "1" {
 		t.Skip("needs a guest of the lab, whose schedstats and load are ours: mllb lab test features/trace")
@@ -71,7 +71,7 @@ func startLoad(t *testing.T, cgroup string, processes, n int) {
 }
 
 // startLoadOf has bursts that are a part of the usual.
-func startLoadOf(t *testing.T, cgroup string, processes, n, part int) {
+func startLoadOf(t testing.TB, cgroup string, processes, n, part int) {
 	t.Helper()
 	for range processes {
 		cmd := exec.Command("/proc/self/exe")
@@ -86,7 +86,7 @@ func startLoadOf(t *testing.T, cgroup string, processes, n, part int) {
 	}
 }
 
-func write(t *testing.T, path, text string) {
+func write(t testing.TB, path, text string) {
 	t.Helper()
 	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
@@ -133,17 +133,17 @@ func TestDecisions(t *testing.T) {
 		opt  Options
 		load func(t *testing.T)
 	}{
-		{"fentry", Options{AllDomains: true, rung: "fentry"}, func(t *testing.T) { startLoad(t, "", 2, runtime.NumCPU()) }},
+		{"fentry", Options{AllDomains: true, backend: "fentry"}, func(t *testing.T) { startLoad(t, "", 2, runtime.NumCPU()) }},
 		{"buddies and throttling", Options{}, func(t *testing.T) {
 			write(t, "/sys/kernel/debug/sched/features", "NEXT_BUDDY")
 			t.Cleanup(func() { write(t, "/sys/kernel/debug/sched/features", "NO_NEXT_BUDDY") })
 			startLoad(t, throttled(t), 1, runtime.NumCPU())
 			startLoad(t, "", 1, runtime.NumCPU())
 		}},
-		{"kprobe, usable only", Options{Usable: true, rung: "kprobe"}, func(t *testing.T) { startLoad(t, "", 2, runtime.NumCPU()) }},
+		{"kprobe, usable only", Options{Usable: true, backend: "kprobe"}, func(t *testing.T) { startLoad(t, "", 2, runtime.NumCPU()) }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if testing.Short() && tt.opt.rung != "fentry" {
+			if testing.Short() && tt.opt.backend != "fentry" {
 				t.Skip("-short: each takes 15 s and more of a guest")
 			}
 			tr, err := Open(tt.opt)
@@ -167,7 +167,7 @@ func checkCounters(t *testing.T, tr *Tracer, read int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("%s, %s: %+v, migration cost from %s", tr.Kernel, tr.Rung, c, tr.CostSource)
+	t.Logf("%s, %s: %+v, migration cost from %s", tr.Kernel, tr.Backend, c, tr.CostSource)
 	if err := c.Check(); err != nil || c.Records != uint64(read) || c.Drops() != 0 || read == 0 {
 		t.Errorf("%v; %d records read, %+v", err, read, c)
 	}

@@ -12,7 +12,9 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
 	"github.com/cilium/ebpf/rlimit"
+	"golang.org/x/sys/unix"
 
+	"mllb/internal/denial"
 	"mllb/topology"
 )
 
@@ -22,38 +24,52 @@ const objectVersion = 1
 // ErrRefused says that the kernel allows none of the probes.
 var ErrRefused = errors.New("neither fentry nor a kprobe can be attached to " + decider)
 
-// rungs are the ways to trace, the cheaper first.
-var rungs = []struct {
+// ErrKprobeArch says why there is no kprobe backend on other machines.
+var ErrKprobeArch = errors.New("arguments of " + decider + " are read from registers of amd64 only")
+
+// loadKprobes refuses an object that is for other registers.
+func loadKprobes() (*ebpf.CollectionSpec, error) {
+	if runtime.GOARCH != "amd64" {
+		return nil, ErrKprobeArch
+	}
+	return loadKprobe()
+}
+
+// backends are the ways to trace, the cheaper first.
+var backends = []struct {
 	name   string
 	load   func() (*ebpf.CollectionSpec, error)
 	attach func(entry, ret *ebpf.Program) (*probes, error)
 }{
 	{"fentry", loadFentry, attachFentry},
-	{"kprobe", loadKprobe, attachKprobe},
+	{"kprobe", loadKprobes, attachKprobe},
 }
 
 // probes are the programs, attached.
 type probes struct {
-	rung       string
+	backend    string
 	coll       *ebpf.Collection
 	entry, ret link.Link
 	stopped    bool
 }
 
-// openProbes climbs down the rungs.
+// openProbes climbs down the backends.
 func openProbes(opt Options, k *kernel, topo *topology.Topology, nodes int) (*probes, error) {
 	if err := rlimit.RemoveMemlock(); err != nil { // kernels before 5.11
 		return nil, err
 	}
 	var whys error
-	for _, r := range rungs {
-		if opt.rung != "" && opt.rung != r.name {
+	for _, r := range backends {
+		if opt.backend != "" && opt.backend != r.name {
 			continue
 		}
-		p, err := openRung(r.load, r.attach, opt, k, topo, nodes)
+		p, err := openBackend(r.load, r.attach, opt, k, topo, nodes)
 		if err == nil {
-			p.rung = r.name
+			p.backend = r.name
 			return p, nil
+		}
+		if errors.Is(err, unix.EPERM) || denial.LockedDown() {
+			err = denial.BPF(err)
 		}
 		if whys == nil {
 			whys = fmt.Errorf("%s: %w", r.name, err)
@@ -64,7 +80,7 @@ func openProbes(opt Options, k *kernel, topo *topology.Topology, nodes int) (*pr
 	return nil, fmt.Errorf("%w: %w", ErrRefused, whys)
 }
 
-func openRung(load func() (*ebpf.CollectionSpec, error), attach func(entry, ret *ebpf.Program) (*probes, error),
+func openBackend(load func() (*ebpf.CollectionSpec, error), attach func(entry, ret *ebpf.Program) (*probes, error),
 	opt Options, k *kernel, topo *topology.Topology, nodes int,
 ) (*probes, error) {
 	spec, err := load()

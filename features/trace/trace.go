@@ -30,13 +30,14 @@ type Options struct {
 	// Ring is the size of the ring in bytes, a power of 2; 0: DefaultRing.
 	Ring int
 
-	rung string // tests: the only one to try
+	backend string // tests: the only one to try
+	probe   bool   // change nothing
 }
 
 // Tracer records the decisions of the running kernel from Open to Stop. Only
 // one goroutine may use it.
 type Tracer struct {
-	Rung     string // how the kernel is traced: "fentry" or "kprobe"
+	Backend  string // how the kernel is traced: "fentry" or "kprobe"
 	Kernel   string // uname -r and -v, which name the exact build
 	Topology *topology.Topology
 	// CostSource says where the migration cost in the records is from.
@@ -60,12 +61,23 @@ func Open(opt Options) (*Tracer, error) {
 	return t, nil
 }
 
+// Probe reports which backend Open would use, by attaching it for a moment, and
+// leaves schedstats as they are.
+func Probe() (backend string, err error) {
+	t := &Tracer{}
+	err = t.open(Options{probe: true})
+	return t.Backend, errors.Join(err, t.Close())
+}
+
 func (t *Tracer) open(opt Options) error {
 	k, err := readKernel()
 	if err != nil {
 		return err
 	}
 	t.Kernel = k.release
+	if err := haveSchedstats("/"); err != nil { // before what this user may not do, for nobody can
+		return err
+	}
 	if t.Topology, err = topology.Read("/"); err != nil {
 		return err
 	}
@@ -78,13 +90,18 @@ func (t *Tracer) open(opt Options) error {
 		return err
 	}
 	// Before the probes: their first call must find the counter counting.
-	if t.restore, err = enableSchedstats("/"); err != nil {
+	if opt.probe {
+		_, err = Schedstats("/")
+	} else {
+		t.restore, err = enableSchedstats("/")
+	}
+	if err != nil {
 		return err
 	}
 	if t.probes, err = openProbes(opt, k, t.Topology, t.decoder.nodes); err != nil {
 		return err
 	}
-	t.Rung = t.probes.rung
+	t.Backend = t.probes.backend
 	t.reader, err = ringbuf.NewReader(t.probes.coll.Maps["ring"])
 	return err
 }

@@ -15,14 +15,14 @@ loads='
 stressors 100 plain
 stressors 200 fast
 idle 25 hot
-spin 100 plain
-spin 200 hot
-wakers 100 plain
-wakers 200 hot
+bursts 100 plain
+bursts 200 hot
+slices 100 plain
+slices 200 hot
 mixed 200 fast
 mixed 100 buddy
-numa 100 scan
-numa 200 cold
+memory 100 scan
+memory 200 cold
 nice 200 hot
 throttled 200 fast
 throttled 200 cold
@@ -73,9 +73,9 @@ load() { # KIND PERCENT: starts it as $pid, a process group of its own
 	throttled)
 		mkdir -p /sys/fs/cgroup/throttled
 		echo $((cpus * 5000)) 20000 >/sys/fs/cgroup/throttled/cpu.max
-		setsid sh -c "echo \$\$ >/sys/fs/cgroup/throttled/cgroup.procs; exec mllb workload mixed --threads $n --procs 2 --seed $2" &
+		setsid sh -c "echo \$\$ >/sys/fs/cgroup/throttled/cgroup.procs; exec mllb stress mixed --threads $n --procs 2 --seed $2" &
 		;;
-	*) setsid mllb workload "$1" --threads "$n" --procs 2 --seed "$2" & ;;
+	*) setsid mllb stress "$1" --threads "$n" --procs 2 --seed "$2" & ;;
 	esac
 	pid=$!
 }

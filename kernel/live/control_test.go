@@ -14,14 +14,14 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"mllb/export"
+	"mllb/learn/export"
 	"mllb/mlp"
 )
 
 const control = "/sys/kernel/debug/sched/mllb"
 
 // needPatches skips a test where the kernel has no network.
-func needPatches(t *testing.T) {
+func needPatches(t testing.TB) {
 	t.Helper()
 	if _, err := os.Stat(control); errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
 		t.Skipf("%s is not there: no kernel with mllb's patches, or no debugfs", control)
@@ -52,7 +52,7 @@ func write(name string, data []byte) error {
 	return errors.Join(err, f.Close())
 }
 
-func put(t *testing.T, name, value string) {
+func put(t testing.TB, name, value string) {
 	t.Helper()
 	if err := write(name, []byte(value+"\n")); err != nil {
 		t.Fatal(err)

@@ -3,6 +3,7 @@
 package live
 
 import (
+	"cmp"
 	"errors"
 	"io/fs"
 	"os"
@@ -17,47 +18,68 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestCost counts the instructions of can_migrate_task() and sched_balance_rq() in
-// each mode, on a kernel with the patches or, for comparison, without:
+// BenchmarkCost counts the instructions of can_migrate_task() and sched_balance_rq()
+// in each mode, on a kernel with the patches or, for comparison, without:
 //
-//	mllb lab test --icount --verbose --kernel PATH --topology 2x1x2 --match TestCost kernel/live
+//	CGO_ENABLED=0 go test -c ./kernel/live
+//	mllb lab run --icount --kernel PATH --topology 2x1x2 --timeout 2h --copy live.test -- live.test -test.run - -test.bench Cost
 //
 // There the clock counts instructions, and a turn of one CPU is far longer than a
 // call in which interrupts are off, so that the median of many calls is exact.
 // sched_balance_rq() has interrupts on at times: its figures are rougher.
-func TestCost(t *testing.T) {
+func BenchmarkCost(b *testing.B) {
 	if os.Getenv("MLLB_LAB") == "" {
-		t.Skip("runs in a guest of mllb lab")
+		b.Skip("runs in a guest of mllb lab")
 	}
 	modes := []string{"off", "shadow", "replace", "float"}
 	if _, err := os.Stat(control); errors.Is(err, fs.ErrNotExist) {
 		modes = []string{"stock"}
 	} else {
-		needPatches(t)
+		needPatches(b)
 	}
-	own := overhead(t)
+	own := overhead(b)
 	// env is the second argument of the one, sd the third of the other.
-	flags := &argument{1, []int16{offsetOf(t, "lb_env", "sd"), offsetOf(t, "sched_domain", "flags")}}
-	decide := attachProbe(t, "can_migrate_task", 2, flags)
+	flags := &argument{1, []int16{offsetOf(b, "lb_env", "sd"), offsetOf(b, "sched_domain", "flags")}}
+	decide := attachProbe(b, "can_migrate_task", 2, flags)
 	defer decide.close()
-	balance := attachProbe(t, "sched_balance_rq", 5, nil)
+	balance := attachProbe(b, "sched_balance_rq", 5, nil)
 	defer balance.close()
-	balanceOften(t)
-	startLoad(t, "mixed", runtime.NumCPU()*2, 0)
+	balanceOften(b)
+	startLoad(b, "mixed", runtime.NumCPU()*2, 0)
 	for _, mode := range modes {
-		setMode(t, mode)
-		from, passes := decide.seen(), balance.seen()
-		enough := func() bool { return decide.seen() >= from+enoughCalls && balance.seen() >= passes+enoughCalls }
-		for end := time.Now().Add(20 * time.Minute); !enough() && time.Now().Before(end); {
-			time.Sleep(100 * time.Millisecond)
+		b.Run(mode, func(b *testing.B) {
+			setMode(b, mode)
+			from, passes := decide.seen(), balance.seen()
+			for b.Loop() {
+				waitCalls(b, decide, balance)
+			}
+			report(b, decide.since(from), balance.since(passes), own)
+		})
+	}
+}
+
+// enoughCalls of both functions in each mode.
+const enoughCalls = 400
+
+func waitCalls(b *testing.B, probes ...*probe) {
+	b.Helper()
+	end := time.Now().Add(20 * time.Minute)
+	var enough []uint64
+	for _, p := range probes {
+		enough = append(enough, p.seen()+enoughCalls)
+	}
+	for i, p := range probes {
+		for ; p.seen() < enough[i]; time.Sleep(100 * time.Millisecond) {
+			if time.Now().After(end) {
+				b.Fatalf("%s: %d calls in 20 minutes are too few", p.function, p.seen()+enoughCalls-enough[i])
+			}
 		}
-		report(t, mode, decide.since(from), balance.since(passes), own)
 	}
 }
 
 // balanceOften has each domain balanced every 1 to 4 ms: an emulated CPU of --icount
 // takes a minute for a second.
-func balanceOften(t *testing.T) {
+func balanceOften(t testing.TB) {
 	t.Helper()
 	const sched = "/sys/kernel/debug/sched"
 	for _, s := range []struct{ glob, value string }{
@@ -78,11 +100,8 @@ func balanceOften(t *testing.T) {
 	}
 }
 
-// enoughCalls of both functions in each mode.
-const enoughCalls = 400
-
 // setMode sets mode and arithmetic; "float" replaces.
-func setMode(t *testing.T, mode string) {
+func setMode(t testing.TB, mode string) {
 	t.Helper()
 	switch mode {
 	case "stock":
@@ -100,35 +119,39 @@ func setMode(t *testing.T, mode string) {
 // number in other kernels than 6.12.
 const smt = 1 << 7
 
-func report(t *testing.T, mode string, decisions, passes []call, own uint64) {
-	t.Helper()
-	groups := []struct {
+func report(b *testing.B, decisions, passes []call, own uint64) {
+	b.Helper()
+	for _, g := range []struct {
 		name  string
 		calls []call
 		has   func(call) bool
 	}{
-		{"can_migrate_task, yes, SMT domain", decisions, func(c call) bool { return c.Ret == 1 && c.Flags&smt != 0 }},
-		{"can_migrate_task, yes, wider domain", decisions, func(c call) bool { return c.Ret == 1 && c.Flags&smt == 0 }},
-		{"can_migrate_task, no", decisions, func(c call) bool { return c.Ret == 0 }},
-		{"sched_balance_rq, moved one", passes, func(c call) bool { return c.Ret == 1 }},
-		{"sched_balance_rq, moved none", passes, func(c call) bool { return c.Ret == 0 }},
-	}
-	for _, g := range groups {
+		{"can_migrate_task_yes_SMT", decisions, func(c call) bool { return c.Ret == 1 && c.Flags&smt != 0 }},
+		{"can_migrate_task_yes_wider", decisions, func(c call) bool { return c.Ret == 1 && c.Flags&smt == 0 }},
+		{"can_migrate_task_no", decisions, func(c call) bool { return c.Ret == 0 }},
+		{"sched_balance_rq_moved_one", passes, func(c call) bool { return c.Ret == 1 }},
+		{"sched_balance_rq_moved_none", passes, func(c call) bool { return c.Ret == 0 }},
+	} {
 		calls := slices.DeleteFunc(slices.Clone(g.calls), func(c call) bool { return !g.has(c) })
 		if len(calls) == 0 {
+			b.Errorf("%s: none of %d calls", g.name, len(g.calls))
 			continue
 		}
-		at := func(q float64) int64 {
-			slices.SortFunc(calls, func(a, b call) int { return int(int64(a.Time) - int64(b.Time)) })
-			return int64(calls[int(q*float64(len(calls)-1))].Time) - int64(own)
-		}
-		t.Logf("%-8s %-36s %5d calls: median %6d (10 %% %d, 25 %% %d, 75 %% %d, 90 %% %d)", mode, g.name, len(calls), at(0.5), at(0.1), at(0.25), at(0.75), at(0.9))
+		byTime(calls)
+		at := func(q float64) int64 { return int64(calls[int(q*float64(len(calls)-1))].Time) - int64(own) }
+		b.Logf("%s: %d calls: median %d (10 %% %d, 25 %% %d, 75 %% %d, 90 %% %d)", g.name, len(calls), at(0.5), at(0.1), at(0.25), at(0.75), at(0.9))
+		b.ReportMetric(float64(at(0.5)), "instr/"+g.name)
 	}
+	b.ReportMetric(0, "ns/op") // of no use: the time until there were enough calls
+}
+
+func byTime(calls []call) {
+	slices.SortFunc(calls, func(a, b call) int { return cmp.Compare(a.Time, b.Time) })
 }
 
 // overhead is what the probe adds to a call: a function of two arguments that
 // adds them, which a test run of any tracing program calls (net/bpf/test_run.c).
-func overhead(t *testing.T) uint64 {
+func overhead(t testing.TB) uint64 {
 	t.Helper()
 	p := attachProbe(t, "bpf_fentry_test2", 2, nil)
 	defer p.close()
@@ -139,7 +162,7 @@ func overhead(t *testing.T) uint64 {
 	if len(calls) < 100 {
 		t.Fatalf("%d calls of bpf_fentry_test2", len(calls))
 	}
-	slices.SortFunc(calls, func(a, b call) int { return int(int64(a.Time) - int64(b.Time)) })
+	byTime(calls)
 	m := calls[len(calls)/2].Time
 	t.Logf("a probe around nothing: %d", m)
 	return m
@@ -147,7 +170,7 @@ func overhead(t *testing.T) uint64 {
 
 // testRun has the kernel call the functions that are there to be traced. The
 // library would give every program a context, which tracing programs refuse.
-func testRun(t *testing.T, p *ebpf.Program) {
+func testRun(t testing.TB, p *ebpf.Program) {
 	t.Helper()
 	attr := struct {
 		fd uint32

@@ -18,12 +18,12 @@ import (
 // startLoad starts a workload of that many threads. Without a duration it is
 // killed when the test ends; with one it has to end by itself, all of it, and
 // ended says so.
-func startLoad(t *testing.T, kind string, threads int, d time.Duration) (ended <-chan error) {
+func startLoad(t testing.TB, kind string, threads int, d time.Duration) (ended <-chan error) {
 	t.Helper()
-	return start(t, d, "/bin/mllb", "workload", kind, "--threads", strconv.Itoa(threads), "--procs", "2", "--seed", "7", "--duration", d.String())
+	return start(t, d, "/bin/mllb", "stress", kind, "--threads", strconv.Itoa(threads), "--procs", "2", "--seed", "7", "--duration", d.String())
 }
 
-func start(t *testing.T, d time.Duration, args ...string) <-chan error {
+func start(t testing.TB, d time.Duration, args ...string) <-chan error {
 	t.Helper()
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Stderr = os.Stderr

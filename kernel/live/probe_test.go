@@ -23,11 +23,12 @@ const maxCalls = 1 << 16
 
 // probe times a function: one program on its entry, one on its return.
 type probe struct {
-	t     *testing.T
-	calls *ebpf.Map // []call
-	count *ebpf.Map // of calls
-	progs []*ebpf.Program
-	off   []func() error
+	t        testing.TB
+	function string
+	calls    *ebpf.Map // []call
+	count    *ebpf.Map // of calls
+	progs    []*ebpf.Program
+	off      []func() error
 }
 
 // argument says how to get Flags: follow pointers at these offsets, from an
@@ -38,9 +39,9 @@ type argument struct {
 }
 
 // attachProbe times a function of so many arguments.
-func attachProbe(t *testing.T, function string, args int, take *argument) *probe {
+func attachProbe(t testing.TB, function string, args int, take *argument) *probe {
 	t.Helper()
-	p := &probe{t: t}
+	p := &probe{t: t, function: function}
 	began := p.newMap(ebpf.PerCPUArray, 8, 1)
 	p.calls, p.count = p.newMap(ebpf.Array, 16, maxCalls), p.newMap(ebpf.Array, 8, 1)
 	slot := func(m *ebpf.Map, null string) asm.Instructions {
@@ -154,7 +155,7 @@ func (p *probe) since(n uint64) (calls []call) {
 }
 
 // offsetOf finds a field of a kernel structure.
-func offsetOf(t *testing.T, structure, field string) int16 {
+func offsetOf(t testing.TB, structure, field string) int16 {
 	t.Helper()
 	kernel, err := btf.LoadKernelSpec()
 	if err != nil {

@@ -44,7 +44,7 @@ func TestSoak(t *testing.T) {
 	said, before := openLog(t), counters(t)
 	n := runtime.NumCPU()
 	ended := map[string]<-chan error{}
-	for kind, threads := range map[string]int{"numa": n, "pinned": n / 2, "forks": n / 2} {
+	for kind, threads := range map[string]int{"memory": n, "pinned": n / 2, "forks": n / 2} {
 		ended[kind] = startLoad(t, kind, threads, soak)
 	}
 	if _, err := exec.LookPath("stress-ng"); err == nil {

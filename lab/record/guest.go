@@ -17,6 +17,8 @@ import (
 	"syscall"
 	"time"
 
+	"mllb/internal/procfile"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -34,7 +36,7 @@ const (
 	realtimePrio = 20
 )
 
-// Guest is what runs in the guest: it tunes the kernel, has mllbd collect
+// Guest is what runs in the guest: it tunes the kernel, has mllb collect
 // attached before there is load (which is ten times faster), makes the load,
 // takes it away once there is enough, and only then ends collect. Progress goes
 // to stdout, a line of JSON each, for the host.
@@ -66,7 +68,7 @@ func Guest(ctx context.Context, r Run, stdout, stderr io.Writer) error {
 	return c.finish()
 }
 
-// collector is mllbd collect as a child.
+// collector is mllb collect as a child.
 type collector struct {
 	cmd   *exec.Cmd
 	lines chan Progress // closed when it ended
@@ -81,7 +83,7 @@ type Progress struct {
 }
 
 func startCollect(r Run, stderr io.Writer) (*collector, error) {
-	cmd := exec.Command("mllbd", "collect", "--out", filepath.Join(outDir, recordFile), "--usable", "--all-domains",
+	cmd := exec.Command("mllb", "collect", "--out", filepath.Join(outDir, recordFile), "--usable", "--all-domains",
 		"--label", r.Tag(), "--load", strconv.Itoa(r.Load), "--seed", strconv.FormatUint(r.Seed, 10),
 		"--recipe", r.Recipe, "--log-format", "json")
 	cmd.Stdout = stderr // the summary
@@ -90,7 +92,7 @@ func startCollect(r Run, stderr io.Writer) (*collector, error) {
 		return nil, err
 	}
 	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start mllbd collect: %w", err)
+		return nil, fmt.Errorf("start mllb collect: %w", err)
 	}
 	c := &collector{cmd: cmd, lines: make(chan Progress, 64)}
 	go c.read(logs, stderr)
@@ -116,15 +118,11 @@ func (c *collector) read(logs io.Reader, stderr io.Writer) {
 // realtime gives every thread of this process a real-time policy, which threads
 // and children that they start inherit.
 func realtime() error {
-	threads, err := os.ReadDir("/proc/self/task")
+	threads, err := procfile.IDs("/proc/self/task")
 	if err != nil {
 		return err
 	}
-	for _, t := range threads {
-		tid, err := strconv.Atoi(t.Name())
-		if err != nil {
-			return err
-		}
+	for _, tid := range threads {
 		if err := setPolicy(tid, unix.SCHED_FIFO, realtimePrio); err != nil && !errors.Is(err, unix.ESRCH) {
 			return err
 		}
@@ -165,12 +163,12 @@ func (c *collector) wait(ctx context.Context, records uint64, limit time.Duratio
 			return ctx.Err()
 		case <-over:
 			if out == nil {
-				return fmt.Errorf("mllbd collect told nothing within %v", limit)
+				return fmt.Errorf("mllb collect reported nothing within %v", limit)
 			}
 			return nil
 		case p, ok := <-c.lines:
 			if !ok {
-				return errors.Join(errors.New("mllbd collect ended by itself"), c.cmd.Wait())
+				return errors.Join(errors.New("mllb collect exited early"), c.cmd.Wait())
 			}
 			if out == nil {
 				return nil
@@ -188,12 +186,12 @@ func (c *collector) wait(ctx context.Context, records uint64, limit time.Duratio
 // finish ends collect as Ctrl-C does and waits for its file.
 func (c *collector) finish() error {
 	if err := c.cmd.Process.Signal(unix.SIGINT); err != nil {
-		return fmt.Errorf("end mllbd collect: %w", err)
+		return fmt.Errorf("end mllb collect: %w", err)
 	}
 	for range c.lines {
 	}
 	if err := c.cmd.Wait(); err != nil {
-		return fmt.Errorf("mllbd collect: %w", err)
+		return fmt.Errorf("mllb collect: %w", err)
 	}
 	return nil
 }
@@ -235,7 +233,7 @@ func end(cmd *exec.Cmd) error {
 	if errors.As(status, &exit) && exit.Sys().(syscall.WaitStatus).Signaled() {
 		return err
 	}
-	return fmt.Errorf("%s ended by itself (exit status %d)", cmd, cmd.ProcessState.ExitCode())
+	return fmt.Errorf("%s exited early (exit status %d)", cmd, cmd.ProcessState.ExitCode())
 }
 
 // start starts a load, in its cgroup from the first moment.

@@ -16,8 +16,8 @@ import (
 	"sync"
 	"time"
 
-	"mllb/dataset"
 	"mllb/lab"
+	"mllb/learn/dataset"
 )
 
 // Recorder carries out a plan: each run in a guest of its own, the files in one
@@ -66,8 +66,17 @@ type RunError struct {
 func (e *RunError) Error() string { return fmt.Sprintf("run %s: %v", e.Run, e.Err) }
 func (e *RunError) Unwrap() error { return e.Err }
 
-// path is where a run's file goes.
-func (r *Recorder) path(run Run) string { return filepath.Join(r.Dir, run.Name()+".parquet") }
+// Path is where a run's file is or goes. One that was recorded under the run's
+// former name counts: merged with another of the same run, it would count twice.
+func (r *Recorder) Path(run Run) string {
+	path, former := filepath.Join(r.Dir, run.Name()+".parquet"), filepath.Join(r.Dir, run.formerName()+".parquet")
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Stat(former); err == nil {
+			return former
+		}
+	}
+	return path
+}
 
 // All does the runs that are not done and returns what failed: a run that
 // fails does not keep others from being made.
@@ -77,13 +86,13 @@ func (r *Recorder) All(ctx context.Context, runs []Run) error {
 	}
 	var todo []Run
 	for _, run := range runs {
-		_, err := os.Stat(r.path(run))
+		_, err := os.Stat(r.Path(run))
 		if errors.Is(err, fs.ErrNotExist) {
 			todo = append(todo, run)
 			continue
 		}
 		if err == nil {
-			_, err = inspect(ctx, r.path(run))
+			_, err = inspect(ctx, r.Path(run))
 		}
 		if err != nil {
 			return fmt.Errorf("%w (remove it to record it again)", err)
@@ -171,10 +180,10 @@ func (r *Recorder) one(ctx context.Context, run Run) (err error) {
 	if out, err = inspect(ctx, file); err != nil {
 		return err
 	}
-	if err := os.Rename(file, r.path(run)); err != nil {
+	if err := os.Rename(file, r.Path(run)); err != nil {
 		return err
 	}
-	out.Path = r.path(run)
+	out.Path = r.Path(run)
 	return nil
 }
 

@@ -16,15 +16,17 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"mllb/dataset"
 	"mllb/features"
 	"mllb/lab"
+	"mllb/learn/dataset"
 )
 
 // fakeGuests stands in for lab.Run: it leaves what record-run leaves.
 type fakeGuests struct {
 	mu       sync.Mutex
 	started  []string
+	running  int
+	most     int               // that ran at a time
 	fail     string            // the run that fails
 	counters dataset.Counters  // of each file
 	then     func(started int) // called when a guest has started
@@ -38,7 +40,14 @@ func (f *fakeGuests) run(ctx context.Context, cfg lab.Config) (lab.Result, error
 	f.mu.Lock()
 	f.started = append(f.started, r.Name())
 	n := len(f.started)
+	f.running++
+	f.most = max(f.most, f.running)
 	f.mu.Unlock()
+	defer func() {
+		f.mu.Lock()
+		f.running--
+		f.mu.Unlock()
+	}()
 	if f.then != nil {
 		f.then(n)
 	}
@@ -147,6 +156,32 @@ func checkFiles(t *testing.T, dir string, want int) {
 	}
 }
 
+// TestRecorderFormer has a run that was recorded under its former name count.
+func TestRecorderFormer(t *testing.T) {
+	rec, guests, says := newRecorder(t)
+	run := plan(t)[0]
+	run.Workload = "memory"
+	if err := rec.All(t.Context(), []Run{run}); err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join(rec.Dir, "1x2x1-memory-50-s1.parquet")
+	former := filepath.Join(rec.Dir, "1x2x1-numa-50-s1.parquet")
+	if got := rec.Path(run); got != name {
+		t.Errorf("recorded as %s", got)
+	}
+	if err := os.Rename(name, former); err != nil {
+		t.Fatal(err)
+	}
+	guests.started, says.lines = nil, nil
+	if err := rec.All(t.Context(), []Run{run}); err != nil {
+		t.Fatal(err)
+	}
+	if got := rec.Path(run); got != former || len(guests.started) > 0 || !slices.Equal(says.lines, []string{"skipped 50"}) {
+		t.Errorf("%s; %d guests started, %q", got, len(guests.started), says.lines)
+	}
+	checkFiles(t, rec.Dir, 1)
+}
+
 // TestRecorderStops cancels while the second run is under way.
 func TestRecorderStops(t *testing.T) {
 	rec, guests, _ := newRecorder(t)
@@ -177,7 +212,7 @@ func TestRecorderRefuses(t *testing.T) {
 		if err := os.MkdirAll(rec.Dir, 0o755); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(rec.path(plan(t)[2]), []byte("PAR1"), 0o644); err != nil {
+		if err := os.WriteFile(rec.Path(plan(t)[2]), []byte("PAR1"), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		err := rec.All(t.Context(), plan(t))
@@ -207,6 +242,9 @@ func TestRecorderJobs(t *testing.T) {
 	}
 	if !slices.Contains(says.lines, "0 left of 3") {
 		t.Errorf("%q", says.lines)
+	}
+	if guests.most != 2 {
+		t.Errorf("%d guests at a time, want 2", guests.most)
 	}
 	checkFiles(t, rec.Dir, 3)
 }

@@ -19,14 +19,15 @@ import (
 )
 
 // Agreement counts the kernel's decisions by its answer and the model's, as
-// mllbd observe logs them.
+// mllbd run --mode observe logs them.
 type Agreement struct {
 	StayStay       uint64 `json:"stay_stay"`
 	StayMigrate    uint64 `json:"stay_migrate"`
 	MigrateStay    uint64 `json:"migrate_stay"`
 	MigrateMigrate uint64 `json:"migrate_migrate"`
-	Outside        uint64 `json:"outside"` // of all of them: outside the model's data, so that the rule answered
-	Lost           uint64 `json:"lost"`    // not seen
+	// OutOfDistribution: of all of them, where the rule answered for the model. The key is that of saved results.
+	OutOfDistribution uint64 `json:"outside"`
+	Lost              uint64 `json:"lost"` // not seen
 }
 
 // Total is how many decisions were compared.
@@ -99,7 +100,7 @@ func observe(ctx context.Context, r Run, model string, out *json.Encoder, stderr
 	select {
 	case <-o.attached:
 	case <-o.ended:
-		return a, errors.Join(errors.New("mllbd ended by itself"), cmd.Wait())
+		return a, errors.Join(errors.New("mllbd exited early"), cmd.Wait())
 	case <-time.After(readyLimit):
 		return a, fmt.Errorf("mllbd did not attach within %v", readyLimit)
 	case <-ctx.Done():
@@ -118,7 +119,7 @@ func observe(ctx context.Context, r Run, model string, out *json.Encoder, stderr
 		return a, fmt.Errorf("mllbd run: %w", err)
 	}
 	if o.result == nil {
-		return a, errors.New("mllbd run told no agreement")
+		return a, errors.New("mllbd run reported no agreement")
 	}
 	return *o.result, nil
 }
@@ -137,6 +138,7 @@ func (o *observer) read(logs io.Reader, stderr io.Writer) {
 		var line struct {
 			Level, Msg string
 			Agreement
+			OutOfDistribution uint64 `json:"out_of_distribution"` // as mllbd calls it
 		}
 		switch err := json.Unmarshal(s.Bytes(), &line); {
 		case err != nil || line.Level != "INFO":
@@ -145,6 +147,7 @@ func (o *observer) read(logs io.Reader, stderr io.Writer) {
 			close(o.attached)
 		case line.Msg == "agreement":
 			o.result = &line.Agreement
+			o.result.OutOfDistribution = line.OutOfDistribution
 		}
 	}
 }
@@ -161,7 +164,7 @@ func (o *observer) wait(ctx context.Context, r Run, out *json.Encoder) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-o.ended:
-			return errors.New("mllbd ended by itself")
+			return errors.New("mllbd exited early")
 		case <-over:
 			return nil
 		case <-time.After(pollEvery):

@@ -42,7 +42,7 @@ func TestObserver(t *testing.T) {
 {"level":"INFO","msg":"balance","asked":3}
 {"level":"WARN","msg":"a warning"}
 no JSON
-{"level":"INFO","msg":"agreement","stay_stay":1,"stay_migrate":2,"migrate_stay":3,"migrate_migrate":4,"outside":5,"lost":6}
+{"level":"INFO","msg":"agreement","stay_stay":1,"stay_migrate":2,"migrate_stay":3,"migrate_migrate":4,"out_of_distribution":5,"lost":6}
 `), &stderr)
 	<-o.attached
 	<-o.ended

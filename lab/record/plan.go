@@ -38,7 +38,7 @@ var (
 // profiles is data: what is recorded, and how much of each.
 var profiles = []Profile{
 	{
-		Name: "paper", Help: "the paper's stress-ng loads of about 50, 100 and 200 % on its 56 CPUs, the kernel as it comes",
+		Name: "paper", Help: "the paper's stress-ng loads of about 50, 100 and 200 % on its 56 CPUs, default kernel settings",
 		shapes: []string{"2x14x2"}, seeds: 1,
 		cells: []cell{{Stressors, []int{50, 100, 200}, [][]string{plain}, 1}},
 	},
@@ -48,10 +48,10 @@ var profiles = []Profile{
 		cells: []cell{
 			{Stressors, []int{50, 100, 200}, [][]string{plain, fast}, 2},
 			{"idle", []int{10, 25}, [][]string{plain, hot}, 1},
-			{"spin", []int{50, 100, 200}, [][]string{plain, hot}, 2},
-			{"wakers", []int{50, 100, 200}, [][]string{plain, hot}, 2},
+			{"bursts", []int{50, 100, 200}, [][]string{plain, hot}, 2},
+			{"slices", []int{50, 100, 200}, [][]string{plain, hot}, 2},
 			{"mixed", []int{100, 200}, [][]string{fast, buddy5}, 2},
-			{"numa", []int{50, 100, 200}, [][]string{scan, cold}, 3},
+			{"memory", []int{50, 100, 200}, [][]string{scan, cold}, 3},
 			{"nice", []int{100, 200}, [][]string{fast, hot}, 2},
 			{Throttled, []int{100, 200}, [][]string{fast, cold}, 2},
 			{"pinned", []int{100, 200}, [][]string{buddy, buddy5}, 2},

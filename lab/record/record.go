@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package record makes datasets of what a stock kernel decides: a plan of runs,
-// each a workload in a guest of its own with `mllbd collect` beside it.
+// each a workload in a guest of its own recorded by `mllb collect`.
 //
 // Workloads and what they draw follow from a seed. The records do not: which
 // moves a kernel considers depends on when each thread ran, so a plan that is
@@ -18,13 +18,13 @@ import (
 	"time"
 
 	"mllb/lab"
-	"mllb/workload"
+	"mllb/lab/stress"
 )
 
 // Run is one recording.
 type Run struct {
 	Profile  string        `json:"profile"`
-	Workload string        `json:"workload"` // a kind of package workload, Stressors or Throttled
+	Workload string        `json:"workload"` // a kind of package stress, Stressors or Throttled
 	Load     int           `json:"load"`     // percent of the CPUs
 	Tuning   []string      `json:"tuning"`   // names of Tunings
 	Seed     uint64        `json:"seed"`
@@ -35,19 +35,37 @@ type Run struct {
 	Recipe   string        `json:"recipe"`   // the command that makes this run
 }
 
-// Workloads beside those of package workload.
+// Workloads other than those of package stress.
 const (
 	Stressors = "stress-ng" // stress-ng --cpu, as in the paper
 	Throttled = "throttled" // half the threads in a cgroup with a quota
 )
 
-// Name is unique in a plan and fit for a file: 2x4x2-wakers-200+fast-s1.
+// Name is unique in a plan and fit for a file: 2x4x2-slices-200+fast-s1.
 func (r Run) Name() string {
 	s := fmt.Sprintf("%s-%s-%d", r.Shape, r.Workload, r.Load)
 	for _, t := range r.Tuning {
 		s += "+" + t
 	}
 	return s + "-s" + strconv.FormatUint(r.Seed, 10)
+}
+
+// formerName is the run's Name in directories recorded before its workload got
+// the name that it has.
+func (r Run) formerName() string {
+	r.Workload = stress.Former(r.Workload)
+	return r.Name()
+}
+
+// Renamed returns today's Name of a run that recorded data and their command
+// lines know by a former one.
+func Renamed(former string) (name string, ok bool) {
+	shape, rest, _ := strings.Cut(former, "-")
+	workload, rest, _ := strings.Cut(rest, "-")
+	if workload, ok = stress.Renamed(workload); !ok {
+		return former, false
+	}
+	return shape + "-" + workload + "-" + rest, true
 }
 
 // Tag stands in each row: the workload and how the kernel was tuned.
@@ -63,7 +81,7 @@ func (r Run) Threads() int {
 	n := float64(r.Shape.CPUs()) * float64(r.Load) / 100
 	if r.Workload == Stressors {
 		n *= paperStressors
-	} else if k, err := workload.Find(r.Workload); err == nil {
+	} else if k, err := stress.Find(r.Workload); err == nil {
 		n /= k.Duty
 	}
 	return max(1, int(math.Round(n)))
@@ -86,13 +104,13 @@ type load struct {
 
 // loads are the commands that make the load.
 func (r Run) loads() []load {
-	spec := workload.Spec{Kind: r.Workload, Threads: r.Threads(), Procs: r.procs(), Seed: r.Seed}
-	mllb := func(s workload.Spec) []string { return append([]string{"mllb"}, s.Args()...) }
+	spec := stress.Spec{Kind: r.Workload, Threads: r.Threads(), Procs: r.procs(), Seed: r.Seed}
+	mllb := func(s stress.Spec) []string { return append([]string{"mllb"}, s.Args()...) }
 	switch r.Workload {
 	case Stressors:
 		return []load{{args: []string{"stress-ng", "--quiet", "--seed", strconv.FormatUint(r.Seed, 10), "--cpu", strconv.Itoa(r.Threads())}}}
 	case Throttled:
-		spec.Kind, spec.Procs = "spin", 1
+		spec.Kind, spec.Procs = "bursts", 1
 		free := spec
 		free.Threads = (spec.Threads + 1) / 2
 		spec.Threads, spec.Seed = max(1, spec.Threads/2), spec.Seed+1<<16
@@ -108,16 +126,16 @@ func (r Run) Validate() error {
 	}
 	for _, t := range r.Tuning {
 		if _, ok := tunings[t]; !ok {
-			return fmt.Errorf("tuning %q is not known", t)
+			return fmt.Errorf("unknown tuning %q", t)
 		}
 	}
 	if r.Records == 0 && r.Duration <= 0 {
-		return errors.New("neither a number of records nor a duration ends the run")
+		return errors.New("the run needs a number of records or a duration")
 	}
 	if r.Workload == Stressors || r.Workload == Throttled {
 		return nil
 	}
-	return workload.Spec{Kind: r.Workload, Threads: r.Threads(), Procs: r.procs()}.Validate()
+	return stress.Spec{Kind: r.Workload, Threads: r.Threads(), Procs: r.procs()}.Validate()
 }
 
 // encode and decode carry a run into the guest.

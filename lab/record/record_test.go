@@ -26,7 +26,7 @@ func TestPlans(t *testing.T) {
 			names, total := map[string]bool{}, uint64(0)
 			for _, r := range runs {
 				if names[r.Name()] {
-					t.Errorf("%s stands there twice", r.Name())
+					t.Errorf("%s occurs twice", r.Name())
 				}
 				names[r.Name()] = true
 				total += r.Records
@@ -79,12 +79,12 @@ func TestLoads(t *testing.T) {
 	}{
 		{Run{Workload: Stressors, Load: 50, Seed: 3}, []load{{args: []string{"stress-ng", "--quiet", "--seed", "3", "--cpu", "30"}}}},
 		{Run{Workload: Stressors, Load: 200, Seed: 3}, []load{{args: []string{"stress-ng", "--quiet", "--seed", "3", "--cpu", "120"}}}},
-		{Run{Workload: "numa", Load: 100, Seed: 1}, []load{{args: []string{"mllb", "workload", "numa", "--threads", "56", "--procs", "1", "--seed", "1"}}}},
-		{Run{Workload: "numa", Load: 100, Seed: 2}, []load{{args: []string{"mllb", "workload", "numa", "--threads", "56", "--procs", "14", "--seed", "2"}}}},
-		{Run{Workload: "wakers", Load: 100, Seed: 1}, []load{{args: []string{"mllb", "workload", "wakers", "--threads", "112", "--procs", "1", "--seed", "1"}}}},
+		{Run{Workload: "memory", Load: 100, Seed: 1}, []load{{args: []string{"mllb", "stress", "memory", "--threads", "56", "--procs", "1", "--seed", "1"}}}},
+		{Run{Workload: "memory", Load: 100, Seed: 2}, []load{{args: []string{"mllb", "stress", "memory", "--threads", "56", "--procs", "14", "--seed", "2"}}}},
+		{Run{Workload: "slices", Load: 100, Seed: 1}, []load{{args: []string{"mllb", "stress", "slices", "--threads", "112", "--procs", "1", "--seed", "1"}}}},
 		{Run{Workload: Throttled, Load: 100, Seed: 1}, []load{
-			{args: []string{"mllb", "workload", "spin", "--threads", "28", "--procs", "1", "--seed", "1"}},
-			{args: []string{"mllb", "workload", "spin", "--threads", "28", "--procs", "1", "--seed", "65537"}, quota: true},
+			{args: []string{"mllb", "stress", "bursts", "--threads", "28", "--procs", "1", "--seed", "1"}},
+			{args: []string{"mllb", "stress", "bursts", "--threads", "28", "--procs", "1", "--seed", "65537"}, quota: true},
 		}},
 	} {
 		tt.run.Shape = shape
@@ -94,17 +94,33 @@ func TestLoads(t *testing.T) {
 	}
 }
 
+func TestRenamed(t *testing.T) {
+	for _, tt := range []struct{ former, want string }{
+		{"2x2x2-numa-100+fast+hot+scan-s2", "2x2x2-memory-100+fast+hot+scan-s2"},
+		{"1x2x4x2-wakers-50-s1", "1x2x4x2-slices-50-s1"},
+		{"2x4x2-spin-200-s3", "2x4x2-bursts-200-s3"},
+		{"2x4x2-mixed-200+fast-s3", ""},
+		{"2x14x2-stress-ng-50-s1", ""},
+		{"numa", ""}, {"", ""}, {"-", ""},
+	} {
+		got, ok := Renamed(tt.former)
+		if ok != (tt.want != "") || ok && got != tt.want || !ok && got != tt.former {
+			t.Errorf("%s: %s, %v", tt.former, got, ok)
+		}
+	}
+}
+
 func TestDecodeRefuses(t *testing.T) {
-	good := Run{Workload: "spin", Load: 100, Shape: lab.Shape{Sockets: 1, Caches: 1, Cores: 2, Threads: 1}, Duration: time.Second}
+	good := Run{Workload: "bursts", Load: 100, Shape: lab.Shape{Sockets: 1, Caches: 1, Cores: 2, Threads: 1}, Duration: time.Second}
 	for _, tt := range []struct {
 		name   string
 		change func(*Run)
 		want   string
 	}{
-		{"a workload", func(r *Run) { r.Workload = "spam" }, `workload "spam" is not one of`},
+		{"a workload", func(r *Run) { r.Workload = "spam" }, `load "spam" is not one of`},
 		{"a load", func(r *Run) { r.Load = 0 }, "load of 0 %"},
-		{"a tuning", func(r *Run) { r.Tuning = []string{"slow"} }, `tuning "slow" is not known`},
-		{"no end", func(r *Run) { r.Duration = 0 }, "neither a number of records nor a duration"},
+		{"a tuning", func(r *Run) { r.Tuning = []string{"slow"} }, `unknown tuning "slow"`},
+		{"no end", func(r *Run) { r.Duration = 0 }, "needs a number of records or a duration"},
 	} {
 		r := good
 		tt.change(&r)

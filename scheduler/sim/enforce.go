@@ -76,7 +76,7 @@ func (h *Host) judge(t *thread, cpu int32) {
 		h.lost = fmt.Errorf("thread %d is not ours, but was to be held on cpu %d", t.id.TID, cpu)
 	case !t.owner.Has(int(cpu)):
 		h.lost = fmt.Errorf("thread %d was to be held on cpu %d, outside its owner's mask %s", t.id.TID, cpu, t.owner)
-	case t.Pinned && t.queued && t.cpu != cpu:
+	case t.MigrationDisabled && t.queued && t.cpu != cpu:
 		h.lost = fmt.Errorf("thread %d was to be moved to cpu %d with migration disabled", t.id.TID, cpu)
 	}
 }
@@ -90,6 +90,17 @@ func (h *Host) Release(s *features.Snapshot, threads []int32) []error {
 		}
 	}
 	return errs
+}
+
+// Held returns how many threads are held.
+func (h *Host) Held() int {
+	n := 0
+	for _, t := range h.threads {
+		if t.hold >= 0 {
+			n++
+		}
+	}
+	return n
 }
 
 // Check says which rule of a host is broken: a thread lost or queued twice, one

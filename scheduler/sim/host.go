@@ -29,12 +29,12 @@ type Options struct {
 
 // Spec describes threads to start.
 type Spec struct {
-	Comm     string
-	Policy   uint8 // SCHED_*
-	Nice     int8
-	Flags    uint32 // PF_*
-	Narrowed bool   // its owner set its mask on purpose: not to be managed
-	Pinned   bool   // migration is disabled, always
+	Comm              string
+	Policy            uint8 // SCHED_*
+	Nice              int8
+	Flags             uint32 // PF_*
+	Narrowed          bool   // its owner set its mask on purpose: not to be managed
+	MigrationDisabled bool   // migration is disabled, always
 
 	// A thread wants a CPU for Run, then sleeps for Sleep, each varied by up to
 	// half. With Sleep 0 it never sleeps.

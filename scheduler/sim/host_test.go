@@ -173,7 +173,7 @@ func TestCheck(t *testing.T) {
 		"deadline":      {Policy: features.SchedDeadline},
 		"narrowed":      {Narrowed: true},
 		"outside":       {Owner: topology.NewCPUSet(0)},
-		"pinned":        {Pinned: true},
+		"pinned":        {MigrationDisabled: true},
 	} {
 		h := newHost(t, "1x2x1", sim.Options{})
 		h.Start(1, spec)

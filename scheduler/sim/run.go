@@ -108,7 +108,7 @@ func (h *Host) waiting(cpu int) (best *thread) {
 		if len(q) <= longest {
 			continue
 		}
-		if j := slices.IndexFunc(q[1:], func(t *thread) bool { return t.allowed.Has(cpu) && !t.Pinned }); j >= 0 {
+		if j := slices.IndexFunc(q[1:], func(t *thread) bool { return t.allowed.Has(cpu) && !t.MigrationDisabled }); j >= 0 {
 			best, longest = q[j+1], len(q)
 		}
 	}

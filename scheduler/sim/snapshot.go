@@ -33,7 +33,7 @@ func (h *Host) Snapshot(s *features.Snapshot) error {
 
 func (h *Host) snap(s *features.Snapshot, t *thread) features.Thread {
 	w := features.Thread{
-		ID: t.id, TGID: t.TGID, PPID: 1, CPU: t.cpu, State: 'S', Pinned: t.Pinned,
+		ID: t.id, TGID: t.TGID, PPID: 1, CPU: t.cpu, State: 'S', MigrationDisabled: t.MigrationDisabled,
 		Policy: t.Policy, Flags: t.Flags, Nice: t.Nice,
 		Runnable: uint32(t.runnable >> 16), Runtime: uint64(t.runtime), Delta: h.now - t.ran,
 		PreferredNode: features.NoNode, Faults: -1, Hold: -1,

@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"iter"
+	"strconv"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"mllb/internal/number"
+	"mllb/scheduler"
+	"mllb/topology"
+)
+
+// counter is one row of the table of what mllbd counts of itself. /metrics, the
+// live view, the log, the summary and --report all draw from it: what is new
+// needs the line of stats.go that counts it and a row here.
+type counter struct {
+	key    string // its name everywhere but in /metrics; "": only there
+	metric string // its name there, behind mllb_; "": not there
+	kind   prometheus.ValueType
+	unit   unit
+	show   show
+	labels []string // of a family: several values of one name
+	help   string
+	each   func(c *counters, emit emit) // every value, also those that are 0
+}
+
+// emit takes one value of a counter and its labels.
+type emit func(v float64, labels ...string)
+
+// unit is what a counter counts. The view and the summary show those of one
+// unit beside each other.
+type unit string
+
+const (
+	unitTicks      unit = "ticks"
+	unitSeconds    unit = "seconds"
+	unitThreads    unit = "threads"
+	unitCandidates unit = "candidates"
+	unitDecisions  unit = "decisions"
+	unitHolds      unit = "holds"
+	unitTasks      unit = "tasks"
+	unitWrites     unit = "writes"
+)
+
+// show says where a counter with a key is shown.
+type show uint8
+
+const (
+	inView     show = 1 << iota
+	inLog           // the line of each second
+	inSummary       // and --report
+	ifAny           // for people only where it is not 0
+	everywhere = inView | inLog | inSummary
+)
+
+const (
+	counted = prometheus.CounterValue
+	gauge   = prometheus.GaugeValue
+)
+
+var (
+	byLevel   = []string{"level"}
+	byNode    = []string{"node"}
+	byReason  = []string{"level", "reason"}
+	byVerdict = []string{"level", "verdict"}
+	byAnswers = []string{"kernel", "policy"}
+	byOutput  = []string{"output"}
+)
+
+var counterTable = []counter{
+	{"imbalance", "imbalance", gauge, unitTasks, inView | inLog, nil, "Longest minus shortest cfs queue, in tasks.", one(func(c *counters) uint32 { return c.Imbalance })},
+	{"imbalance_mean", "", gauge, unitTasks, inView | inSummary, nil, "Mean of the imbalance over the ticks that knew it.", one((*counters).imbalanceMean)},
+	{"imbalance_max", "imbalance_max", gauge, unitTasks, inView | inSummary, nil, "Largest imbalance of any tick, in tasks.", one(func(c *counters) uint32 { return c.ImbalanceMax })},
+	{"", "imbalance_tasks_total", counted, unitTasks, 0, nil, "Sum of the imbalance; its rate over that of mllb_imbalance_ticks_total is the mean.", one(func(c *counters) uint64 { return c.ImbalanceSum })},
+	{"", "imbalance_ticks_total", counted, unitTicks, 0, nil, "Ticks that were due and knew the imbalance.", one(func(c *counters) uint64 { return c.ImbalanceN })},
+	{"", "node_queued_tasks", gauge, unitTasks, 0, byNode, "Tasks in the cfs queues of a node's CPUs.", nodes(func(n *nodeStat) uint32 { return n.Total })},
+	{"", "node_imbalance", gauge, unitTasks, 0, byNode, "Longest minus shortest cfs queue of a node, in tasks.", nodes(func(n *nodeStat) uint32 { return n.Max - n.Min })},
+
+	{"threads", "threads", gauge, unitThreads, inView, nil, "Threads in the last snapshot.", one(func(c *counters) int { return c.Threads })},
+	{"unread", "threads_unread_total", counted, unitThreads, everywhere | ifAny, nil, "Threads left out of snapshots because their files could not be read or make no sense, at each snapshot.", one(func(c *counters) uint64 { return c.Unread })},
+	{"managed", "threads_managed", gauge, unitThreads, inView | inLog, nil, "Threads in scope.", one(func(c *counters) int { return c.Managed })},
+	{"", "cpus_left_out", gauge, unitTasks, 0, nil, "CPUs that nobody balances: isolated, nohz_full or without a sched domain.", one(func(c *counters) int { return topology.AllLeftOut(c.LeftOut).Count() })},
+	{"cgroups_gone", "cgroups_gone", gauge, unitThreads, inView | inSummary | ifAny, nil, "Cgroups of --cgroup and --exclude that are not there now.", one(func(c *counters) int { return c.CgroupsGone })},
+	{"held", "threads_held", gauge, unitThreads, inView | inLog, nil, "Threads held on one CPU.", one(func(c *counters) int { return c.Held })},
+
+	{"", "candidates_total", counted, unitCandidates, 0, byReason, "Threads that a balance pass looked at, and what became of them.", eachReason},
+	{"", "decisions_total", counted, unitDecisions, 0, byVerdict, "Decisions put to the policy.", eachVerdict},
+	{"asked", "", counted, unitDecisions, everywhere, byLevel, "Decisions put to the policy.", levels(func(c *counters) *perLevel { return &c.Asked })},
+	{"approved", "", counted, unitDecisions, everywhere, byLevel, "Decisions to migrate.", levels(func(c *counters) *perLevel { return &c.Approved })},
+	{"moved", "moves_total", counted, unitDecisions, everywhere, byLevel, "Moves that took effect.", levels(func(c *counters) *perLevel { return &c.Moves })},
+	{"out_of_distribution", "decisions_out_of_distribution_total", counted, unitDecisions, everywhere | ifAny, nil, "Decisions unlike any in the model's training data, which policy cfs answered.", one(func(c *counters) uint64 { return c.OutOfDistribution })},
+	{"", "kernel_decisions_total", counted, unitDecisions, 0, byAnswers, "Decisions of the kernel that were put to the policy too.", eachAnswer},
+	{"", "kernel_decisions_lost_total", counted, unitDecisions, 0, nil, "Decisions of the kernel that were not seen.", eachLost},
+
+	{"held_in_place", "holds_in_place_total", counted, unitHolds, inSummary, nil, "Threads held on the CPU where they were.", one(func(c *counters) uint64 { return c.InPlace })},
+	{"holds_failed", "holds_failed_total", counted, unitHolds, inLog | inSummary, nil, "Holds that failed.", one(func(c *counters) uint64 { return c.HoldFailed })},
+	{"released", "releases_total", counted, unitHolds, inSummary, nil, "Threads that the scheduler gave their mask back.", one(func(c *counters) uint64 { return c.Released })},
+
+	{"ticks", "ticks_total", counted, unitTicks, inView | inSummary, nil, "Ticks of the balance loop.", one(func(c *counters) uint64 { return c.Ticks })},
+	{"early", "ticks_early_total", counted, unitTicks, inView | inSummary, nil, "Ticks that were not due, but a CPU was idle while threads waited for another.", one(func(c *counters) uint64 { return c.Early })},
+	{"failed", "ticks_failed_total", counted, unitTicks, inView | inSummary, nil, "Ticks that failed and changed nothing.", one(func(c *counters) uint64 { return c.Failed })},
+	{"dropped", "ticks_dropped_total", counted, unitTicks, inView | inSummary, nil, "Ticks dropped because the one before took too long.", one(func(c *counters) uint64 { return c.Dropped })},
+	{"skipped", "ticks_skipped_total", counted, unitTicks, inView | inSummary, nil, "Ticks skipped because the host was at rest.", one(func(c *counters) uint64 { return c.Skipped })},
+	{"standby", "ticks_standby_total", counted, unitTicks, everywhere | ifAny, nil, "Ticks that changed nothing because another scheduler was loaded.", one(func(c *counters) uint64 { return c.Standby })},
+	{"throttled", "ticks_throttled_total", counted, unitTicks, everywhere, nil, "Ticks left out to stay below --max-cpu.", one(func(c *counters) uint64 { return c.Throttled })},
+	{"", "tick_seconds_total", counted, unitSeconds, 0, nil, "Wall time spent in ticks.", one(func(c *counters) float64 { return c.Took.Seconds() })},
+	{"", "cpu_seconds_total", counted, unitSeconds, 0, nil, "CPU time of mllbd itself.", one(func(*counters) float64 { return cpuTime().Seconds() })},
+
+	{"outputs_dropped", "outputs_dropped_total", counted, unitWrites, inView | inSummary | ifAny, byOutput, "Events, log lines and views dropped because nobody read those before.", eachOutput},
+	{"", "events_write_errors_total", counted, unitWrites, 0, nil, "Writes to the --events file that failed; each loses lines.", eachWriteError},
+}
+
+// one is the value of a counter that is no family.
+func one[T int | uint32 | uint64 | float64](value func(c *counters) T) func(*counters, emit) {
+	return func(c *counters, emit emit) { emit(float64(value(c))) }
+}
+
+func levels(of func(c *counters) *perLevel) func(*counters, emit) {
+	return func(c *counters, emit emit) {
+		for l, n := range of(c) {
+			emit(float64(n), topology.Level(l).String())
+		}
+	}
+}
+
+func nodes(value func(n *nodeStat) uint32) func(*counters, emit) {
+	return func(c *counters, emit emit) {
+		for i := range c.Nodes {
+			emit(float64(value(&c.Nodes[i])), strconv.Itoa(c.Nodes[i].ID))
+		}
+	}
+}
+
+func eachReason(c *counters, emit emit) {
+	for l := range topology.NumLevels {
+		for r := range scheduler.NumReasons {
+			emit(float64(c.Candidates[l][r]), l.String(), r.String())
+		}
+	}
+}
+
+// answers name the two labels of a decision.
+var answers = [2]string{"stay", "migrate"}
+
+func eachVerdict(c *counters, emit emit) {
+	for l := range topology.NumLevels {
+		emit(float64(c.Approved[l]), l.String(), answers[1])
+		emit(float64(c.Asked[l]-c.Approved[l]), l.String(), answers[0])
+	}
+}
+
+func eachAnswer(c *counters, emit emit) {
+	if c.Compared == nil {
+		return
+	}
+	for kernel := range c.Compared.By {
+		for policy, n := range c.Compared.By[kernel] {
+			emit(float64(n), answers[kernel], answers[policy])
+		}
+	}
+}
+
+func eachLost(c *counters, emit emit) {
+	if c.Compared != nil {
+		emit(float64(c.Compared.Drops))
+	}
+}
+
+func eachOutput(c *counters, emit emit) {
+	for i, n := range c.Lost {
+		emit(float64(n), outputNames[i])
+	}
+}
+
+func eachWriteError(c *counters, emit emit) {
+	if c.WriteErrors != nil {
+		emit(float64(*c.WriteErrors))
+	}
+}
+
+// shown are the rows that an output shows.
+func shown(in show) iter.Seq[*counter] {
+	return func(yield func(*counter) bool) {
+		for i := range counterTable {
+			if counterTable[i].key != "" && counterTable[i].show&in != 0 && !yield(&counterTable[i]) {
+				return
+			}
+		}
+	}
+}
+
+// total sums a counter over its labels.
+func (r *counter) total(c *counters) (sum float64) {
+	r.each(c, func(v float64, _ ...string) { sum += v })
+	return sum
+}
+
+// since is how much a counter grew, or what a gauge is now.
+func (r *counter) since(c, before *counters) float64 {
+	if r.kind == gauge {
+		return r.total(c)
+	}
+	return r.total(c) - r.total(before)
+}
+
+// list writes the counters of one unit that an output shows, for people. value
+// writes one.
+func list(in show, of unit, sep string, c *counters, value func(r *counter) string) string {
+	var parts []string
+	for r := range shown(in) {
+		if r.unit == of && (r.show&ifAny == 0 || r.total(c) != 0) {
+			parts = append(parts, strings.ReplaceAll(r.key, "_", " ")+" "+value(r))
+		}
+	}
+	return strings.Join(parts, sep)
+}
+
+// withLabels is a counter's total and, of a family, what it consists of.
+func (r *counter) withLabels(c *counters) string {
+	text := number.Num(r.total(c)).String()
+	if r.labels == nil {
+		return text
+	}
+	var parts []string
+	r.each(c, func(v float64, labels ...string) {
+		if v != 0 {
+			parts = append(parts, strings.Join(labels, " ")+" "+number.Num(v).String())
+		}
+	})
+	if len(parts) == 0 {
+		return text
+	}
+	return fmt.Sprintf("%s (%s)", text, strings.Join(parts, ", "))
+}
+
+// logValue is a value for the log, which would write a float of a million as 1e+06.
+func logValue(v float64) any {
+	if n := int64(v); float64(n) == v {
+		return n
+	}
+	return v
+}

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package scheduler
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// purse is a daemon whose full ticks take as much CPU time as next says.
+type purse struct {
+	*Daemon
+	f    *script
+	now  time.Time
+	used time.Duration
+	next time.Duration
+}
+
+func newPurse(t *testing.T, share float64) *purse {
+	p := &purse{f: &script{}, now: time.Unix(1e9, 0)}
+	p.Daemon = daemon(t, p.f, Own)
+	p.f.onPlan = func() { p.used += p.next }
+	p.MaxCPU, p.CPUTime = share, func() time.Duration { return p.used }
+	return p
+}
+
+// tick reports whether it was a full one.
+func (p *purse) tick(t rapid.TB, after time.Duration) bool {
+	p.now = p.now.Add(after)
+	p.f.calls = p.f.calls[:0]
+	if err := p.Tick(context.Background(), p.now, 0); err != nil {
+		t.Fatal(err)
+	}
+	last := p.f.ticks[len(p.f.ticks)-1]
+	p.f.ticks = p.f.ticks[:0]
+	if last.Throttled != (len(p.f.calls) == 1) || last.Throttled != (last.Snapshot == nil) || last.Skipped {
+		t.Fatalf("calls %v, tick %+v", p.f.calls, last)
+	}
+	return !last.Throttled
+}
+
+func TestCPUBudget(t *testing.T) {
+	const interval = 100 * time.Millisecond
+	for _, tt := range []struct {
+		name  string
+		share float64
+		cost  time.Duration
+		full  int // of 1,000 ticks
+	}{
+		{"what fits is done", 0.01, time.Millisecond, 999}, // each but the second: the first is to be earned yet
+		{"what is cheap is done", 0.01, 300 * time.Microsecond, 1000},
+		{"twice too dear", 0.01, 2 * time.Millisecond, 499},
+		{"a storm", 0.01, 8 * time.Millisecond, 124},
+		{"an emulated machine", 0.01, 300 * time.Millisecond, 10}, // each ten seconds
+		{"no limit", 0, time.Second, 1000},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p := newPurse(t, tt.share)
+			p.next = tt.cost
+			full := 0
+			for range 1000 {
+				if p.tick(t, interval) {
+					full++
+				}
+			}
+			if full != tt.full {
+				t.Errorf("%d full ticks, want %d", full, tt.full)
+			}
+		})
+	}
+}
+
+// TestCPUBudgetSaves: what was not spent at rest is there for a second of work.
+func TestCPUBudgetSaves(t *testing.T) {
+	p := newPurse(t, 0.01)
+	for range 100 {
+		p.tick(t, 100*time.Millisecond)
+	}
+	p.next = 2 * time.Millisecond // twice what an interval earns
+	full := 0
+	for range 10 {
+		if p.tick(t, 100*time.Millisecond) {
+			full++
+		}
+	}
+	if full < 9 {
+		t.Errorf("%d of 10 full ticks after a rest", full)
+	}
+}
+
+// TestCPUBudgetKeeps: whatever ticks cost and whenever they come, the daemon stays
+// within its share, but for what a tick took beyond the one before.
+func TestCPUBudgetKeeps(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		share := rapid.Float64Range(0.01, 1).Draw(rt, "share")
+		p := newPurse(t, share)
+		var began time.Time
+		var cost, surprise time.Duration
+		for range rapid.IntRange(1, 300).Draw(rt, "ticks") {
+			p.next = time.Duration(rapid.Int64Range(0, int64(20*time.Millisecond)).Draw(rt, "cost"))
+			if !p.tick(rt, time.Duration(rapid.Int64Range(1, int64(300*time.Millisecond)).Draw(rt, "after"))) {
+				continue
+			}
+			if began.IsZero() {
+				began = p.now
+			}
+			surprise, cost = max(surprise, p.next-cost), p.next
+			up := p.now.Sub(began)
+			if most := time.Duration(share*float64(up)) + surprise + time.Microsecond; p.used > most {
+				rt.Fatalf("%v used in %v at a share of %.4f: more than %v", p.used, up, share, most)
+			}
+		}
+	})
+}
