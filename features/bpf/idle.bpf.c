@@ -65,9 +65,9 @@ int on_switch(__u64 *ctx)
 		return 0;
 	walked = now;
 	bpf_for_each_map_elem(&runqueues, crowded, &found, 0);
-	if (!found)
+	/* Of two CPUs that come here together one tells. */
+	if (!found || !__sync_bool_compare_and_swap(&armed, 1, 0))
 		return 0;
-	armed = 0;
 	event = bpf_ringbuf_reserve(&wakeups, 8, 0);
 	if (!event)
 		return 0;
