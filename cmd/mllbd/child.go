@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"runtime"
 	"slices"
+	"sync"
 	"syscall"
 	"unsafe"
 
@@ -38,6 +39,11 @@ type child struct {
 	signals chan os.Signal
 	done    chan struct{}   // closed when CMD has ended
 	status  unix.WaitStatus // valid when done is closed
+
+	// turn is held by whoever passes a signal on, or stops mllbd. A SIGTSTP of which it
+	// was found before a stop that it is to be passed on must not be so after it: CMD
+	// would stop a second time.
+	turn sync.Mutex
 }
 
 // startChild starts CMD, as another user if there is one. mllbd becomes the reaper of what CMD orphans, so that
@@ -142,19 +148,26 @@ func (c *child) forward() {
 	for {
 		select {
 		case sig := <-c.signals:
-			if c.typed(sig) {
-				continue
-			}
-			target := c.pid
-			if sig == unix.SIGCONT && c.tty >= 0 {
-				target = -c.pid // all of it was stopped
-				c.handTerminal(unix.Getpgrp(), c.pid)
-			}
-			_ = unix.Kill(target, sig.(unix.Signal)) // ESRCH: it has just ended
+			c.pass(sig)
 		case <-c.done:
 			return
 		}
 	}
+}
+
+// pass passes a signal on, unless CMD has it already.
+func (c *child) pass(sig os.Signal) {
+	c.turn.Lock()
+	defer c.turn.Unlock()
+	if c.typed(sig) {
+		return
+	}
+	target := c.pid
+	if sig == unix.SIGCONT && c.tty >= 0 {
+		target = -c.pid // all of it was stopped
+		c.handTerminal(unix.Getpgrp(), c.pid)
+	}
+	_ = unix.Kill(target, sig.(unix.Signal)) // ESRCH: it has just ended
 }
 
 // wait reaps CMD and its orphans until CMD ends.
@@ -183,6 +196,8 @@ func (c *child) stopped(sig unix.Signal) {
 	if c.tty < 0 && !slices.Contains(stops, sig) {
 		return
 	}
+	c.turn.Lock()
+	defer c.turn.Unlock()
 	c.handTerminal(c.pid, unix.Getpgrp())
 	_ = unix.Kill(unix.Getpid(), unix.SIGSTOP)
 }

@@ -89,7 +89,7 @@ func TestBenchSeesBad(t *testing.T) {
 	needQuiet(t)
 	var out bytes.Buffer
 	cpus := runtime.NumCPU()
-	r, err := runBenchmark(t.Context(), t.TempDir(), "stock,own:never:max-cpu=0", 4, &out, "crowd", strconv.Itoa(6*cpus), strconv.Itoa(cpus), "1", "2")
+	r, err := runBenchmark(t.Context(), t.TempDir(), "stock,own:never:max-cpu=0", 4, &out, "crowd", strconv.Itoa(6*cpus), strconv.Itoa(cpus), "1", "2", "free")
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out.String())
 	}
