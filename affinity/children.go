@@ -17,15 +17,14 @@ import (
 
 // children gives the masks back that were inherited. Parents come before their
 // children, so that each child finds its ancestor.
-func (e *Enforcer) children(s *features.Snapshot) []error {
+func (e *Enforcer) children(s *features.Snapshot, lost bool) []error {
 	if len(e.suspects) == 0 {
 		return nil
 	}
 	if e.marked && s.Asked {
-		return e.heirs(s)
+		return e.heirs(s, lost)
 	}
 	e.lineage.gather(e.tick, e.known)
-	lost := e.lostForks()
 	slices.SortFunc(e.suspects, func(a, b int32) int { return cmp.Compare(s.Threads[a].Start, s.Threads[b].Start) })
 	var errs []error
 	for _, i := range e.suspects {
@@ -112,18 +111,7 @@ func (e *Enforcer) setAside(t *features.Thread, as state) {
 	if old := e.known[t.TID]; old != nil && old.ID != t.ID {
 		e.forget(old)
 	}
-	e.become(&entry{record: record{ID: t.ID, TGID: t.TGID}, seen: e.tick}, as)
-}
-
-// lostForks reports whether the ForkSource missed a fork since the last call.
-func (e *Enforcer) lostForks() bool {
-	if e.cfg.Forks == nil {
-		return false
-	}
-	n, err := e.cfg.Forks.Lost()
-	was := e.lost
-	e.lost = n
-	return err != nil || n != was
+	e.become(&entry{record: record{ID: t.ID, TGID: t.TGID}, seen: e.tick, task: t.Task}, as)
 }
 
 // restoreChild gives c the mask of its ancestor's owner. It is kept in turn: its

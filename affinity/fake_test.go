@@ -22,6 +22,7 @@ const fakeCPUs = 8
 // fakeTask is a thread of the fake host, with the mask that it would have if
 // mllb did not exist.
 type fakeTask struct {
+	task uint64 // stays its own through execve(2)
 	Task
 	want    topology.CPUSet
 	owner   int             // and the inode of its cgroup
@@ -93,6 +94,7 @@ func (h *fakeHost) spawn(mask topology.CPUSet) *fakeTask {
 
 func (h *fakeHost) add(t *fakeTask) *fakeTask {
 	h.nextTID++
+	t.task = uint64(h.nextTID)
 	t.ID = features.ID{TID: h.nextTID, Start: h.now}
 	t.Threads = 1
 	h.tasks[t.TID] = t
@@ -195,7 +197,7 @@ func (h *fakeHost) snapshot(s *features.Snapshot) {
 		if t.asked != nil {
 			asked = s.Mask(t.asked)
 		}
-		s.Threads = append(s.Threads, features.Thread{ID: t.ID, TGID: t.TGID, PPID: t.PPID, Session: t.Session,
+		s.Threads = append(s.Threads, features.Thread{ID: t.ID, Task: t.task, TGID: t.TGID, PPID: t.PPID, Session: t.Session,
 			Cgroup: uint64(t.owner), Flags: t.Flags, Allowed: i, Asked: asked, Owner: i, Hold: -1, Managed: true})
 	}
 	s.Asked = h.keeps

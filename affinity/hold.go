@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"mllb/features"
+	"mllb/topology"
 )
 
 // Apply holds each thread on its CPU, for lease or, if that is 0, until it is
@@ -68,7 +69,11 @@ func (e *Enforcer) Apply(s *features.Snapshot, holds []features.Hold, lease time
 
 // leaders returns the mask's CPU of the leader of each process of which a
 // thread that does not lead is to be held: -1 where it has several, or is ours.
+// The lineage needs it.
 func (e *Enforcer) leaders(s *features.Snapshot, holds []features.Hold) map[int32]int32 {
+	if e.marked {
+		return nil
+	}
 	var leads map[int32]int32
 	for _, h := range holds {
 		if t := &s.Threads[h.Thread]; t.TID != t.TGID {
@@ -81,6 +86,7 @@ func (e *Enforcer) leaders(s *features.Snapshot, holds []features.Hold) map[int3
 	if leads == nil {
 		return nil
 	}
+	seen := make(map[int32]bool)
 	for i := range s.Threads {
 		t := &s.Threads[i]
 		if t.TID != t.TGID {
@@ -89,11 +95,24 @@ func (e *Enforcer) leaders(s *features.Snapshot, holds []features.Hold) map[int3
 		if _, wanted := leads[t.TGID]; !wanted {
 			continue
 		}
-		if n := e.known[t.TID]; n == nil || n.ID != t.ID || !n.state.holds() {
-			leads[t.TGID] = single(s.Masks[t.Allowed])
+		e.lead(leads, t.ID, s.Masks[t.Allowed])
+		seen[t.TGID] = true
+	}
+	for tgid := range leads {
+		if seen[tgid] || !s.Partial {
+			continue
+		}
+		if t, err := e.sys.Task(tgid, tgid); err == nil { // it sleeps
+			e.lead(leads, t.ID, t.Mask)
 		}
 	}
 	return leads
+}
+
+func (e *Enforcer) lead(leads map[int32]int32, leader features.ID, mask topology.CPUSet) {
+	if n := e.known[leader.TID]; n == nil || n.ID != leader || !n.state.holds() {
+		leads[leader.TID] = single(mask)
+	}
 }
 
 // intend checks a hold and writes it for the journal. It returns nil where
@@ -150,7 +169,7 @@ func (e *Enforcer) newEntry(s *features.Snapshot, t *features.Thread, cpu int32,
 	n := &entry{
 		record: record{ID: t.ID, TGID: t.TGID, Session: t.Session, Cgroup: t.Cgroup,
 			CPU: cpu, Owner: s.Masks[t.Allowed].Clone(), Since: now},
-		seen: e.tick,
+		seen: e.tick, task: t.Task,
 	}
 	widest, err := e.sys.Widest(t.TGID, t.TID)
 	if err != nil {

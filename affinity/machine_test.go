@@ -159,7 +159,7 @@ func (m *machine) sync(t *rapid.T) {
 	}
 	m.host.now++ // no snapshot is of the very moment of the last plan
 	m.guarded(t, func() {
-		m.host.snapshot(&m.s)
+		m.read(t)
 		read := slices.Clone(m.s.Threads)
 		if err := m.e.Sync(&m.s); err != nil {
 			t.Fatalf("sync: %v", err)
@@ -172,6 +172,22 @@ func (m *machine) sync(t *rapid.T) {
 		}
 		m.fresh = true
 		m.annotated(t)
+	})
+}
+
+// read takes a snapshot. A partial one has what the enforcer named and whatever else
+// happens to be awake.
+func (m *machine) read(t *rapid.T) {
+	whole := m.e.Follow(&m.s)
+	keep := slices.Clone(m.s.Keep)
+	m.host.snapshot(&m.s)
+	if whole || rapid.IntRange(0, 2).Draw(t, "all") == 0 {
+		return
+	}
+	m.s.Partial = true
+	awake := rapid.Uint64().Draw(t, "awake")
+	m.s.Threads = slices.DeleteFunc(m.s.Threads, func(th features.Thread) bool {
+		return awake>>(th.TID&63)&1 == 0 && !slices.Contains(keep, th.Task)
 	})
 }
 

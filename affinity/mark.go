@@ -166,9 +166,9 @@ func (e *Enforcer) suspect(s *features.Snapshot, t *features.Thread) bool {
 }
 
 // heirs gives the masks back that a snapshot's threads inherited.
-func (e *Enforcer) heirs(s *features.Snapshot) []error {
+func (e *Enforcer) heirs(s *features.Snapshot, lost bool) []error {
 	var errs []error
-	traced := e.cfg.Forks != nil && !e.lostForks()
+	traced := e.cfg.Forks != nil && !lost
 	for _, i := range e.suspects {
 		t := &s.Threads[i]
 		n := e.known[t.TID]

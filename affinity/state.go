@@ -62,6 +62,7 @@ type entry struct {
 	moved   uint32  // tick of the last change of CPU
 	until   int64   // end of its lease in Snapshot.Time, 0 for none
 	at      int64   // Snapshot.Time of the plan that held it: older snapshots say nothing
+	task    uint64  // Thread.Task, 0 until a snapshot has shown it
 	seen    uint32  // tick that last saw it alive; once past, in which it became so
 	tracked bool    // the ForkSource reports the children of this hold
 	waited  uint8   // ticks since it was deferred

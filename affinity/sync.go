@@ -24,6 +24,7 @@ func (e *Enforcer) Sync(s *features.Snapshot) error {
 	}
 	e.tick++
 	e.time = s.Time
+	lost := e.lostForks(s)
 	if len(e.known) == 0 && len(e.lineage.past) == 0 && len(e.freeProcesses.of)+len(e.freeThreads.of) == 0 {
 		return e.lineage.advance()
 	}
@@ -33,7 +34,7 @@ func (e *Enforcer) Sync(s *features.Snapshot) error {
 	e.scan(s)
 	var errs []error
 	errs = append(errs, e.checkHeld(s)...)
-	errs = append(errs, e.children(s)...)
+	errs = append(errs, e.children(s, lost)...)
 	for _, i := range e.expired {
 		t := &s.Threads[i]
 		if o, err := e.release(e.known[t.TID]); o == failed {
@@ -52,6 +53,38 @@ func (e *Enforcer) Sync(s *features.Snapshot) error {
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
+}
+
+// Follow names in s the threads that the next snapshot is to have, since something is
+// known of them. It reports whether that has to have all others as well: forks were
+// lost, or nobody tells of forks, or there are known threads that it could not name.
+func (e *Enforcer) Follow(s *features.Snapshot) (whole bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	s.Keep = s.Keep[:0]
+	for _, n := range e.known {
+		s.Keep = append(s.Keep, n.task)
+		whole = whole || n.task == 0
+	}
+	if e.cfg.Forks == nil {
+		return true
+	}
+	lost, err := e.cfg.Forks.Lost()
+	return whole || err != nil || lost != e.lost
+}
+
+// lostForks reports whether the ForkSource missed a fork since a snapshot had all
+// threads.
+func (e *Enforcer) lostForks(s *features.Snapshot) bool {
+	if e.cfg.Forks == nil {
+		return false
+	}
+	n, err := e.cfg.Forks.Lost()
+	was := e.lost
+	if !s.Partial {
+		e.lost = n
+	}
+	return err != nil || n != was
 }
 
 // findNarrow marks the masks that children may have inherited.
@@ -107,8 +140,8 @@ func (e *Enforcer) scan(s *features.Snapshot) {
 
 // update takes in what the snapshot says of a known thread, and annotates it.
 func (e *Enforcer) update(s *features.Snapshot, i int32, n *entry) {
-	n.seen = e.tick
 	t := &s.Threads[i]
+	n.seen, n.task = e.tick, t.Task
 	switch n.state {
 	case foreign, pinned:
 		if n.state == foreign {
@@ -167,7 +200,7 @@ func (e *Enforcer) backOff(s *features.Snapshot, t *features.Thread, n *entry) {
 	e.end(n)
 	e.stats.BackOffs++
 	e.log.Info("its owner changed its mask: left alone", "tid", n.TID, "held", n.CPU)
-	e.become(&entry{record: record{ID: n.ID, TGID: n.TGID}, seen: e.tick}, foreign)
+	e.become(&entry{record: record{ID: n.ID, TGID: n.TGID}, seen: e.tick, task: n.task}, foreign)
 	if s != nil {
 		t.Managed, t.Hold, t.Owner = false, -1, t.Allowed
 	}

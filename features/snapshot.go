@@ -42,14 +42,16 @@ type ID struct {
 // Thread is one thread of the host at the moment of a snapshot.
 type Thread struct {
 	ID
-	TGID    int32 // process
-	PPID    int32 // real parent's process
+	Task    uint64 // where the reader finds it again, for Snapshot.Keep; 0: it cannot
+	TGID    int32  // process
+	PPID    int32  // real parent's process
 	Session int32
 	Comm    [16]byte // NUL-terminated
 	Cgroup  uint64   // inode of its directory in the snapshot's cgroup hierarchy; 0 if unknown
 
 	CPU               int32
 	State             byte   // as in proc_pid_stat(5): R S D I T t Z X ...
+	Descends          bool   // from the process that the reader was told of; only where Snapshot.Partial
 	Running           bool   // on a CPU at this moment (task.on_cpu)
 	MigrationDisabled bool   // migration is disabled at this moment (task.migration_disabled)
 	Policy            uint8  // SCHED_*
@@ -152,6 +154,13 @@ type Snapshot struct {
 	MigrationCost int64 // ns; -1 always hot, 0 never
 	Asked         bool  // Thread.Asked is read: by eBPF only
 
+	// Partial: Threads are those that are on a runqueue or run, those of Keep, init, and
+	// a few of the rest. Otherwise they are all that the host has.
+	Partial bool
+	// Keep is the Task of each thread that the next reading is to have, asleep or not.
+	// It is written before that, and only read by it.
+	Keep []uint64
+
 	masks map[string]int32
 	key   []byte
 	last  int32 // what Mask returned last
@@ -172,7 +181,7 @@ func (s *Snapshot) Reset() {
 	}
 	s.Threads = s.Threads[:0]
 	s.Faults = s.Faults[:0]
-	s.Asked = false
+	s.Asked, s.Partial = false, false
 	if len(s.Masks) > maxMasks {
 		s.Masks = s.Masks[:0]
 		clear(s.masks)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"mllb/features"
@@ -83,7 +84,7 @@ var ErrFailing = errors.New("too many ticks failed in a row")
 
 // Daemon runs the balance loop:
 //
-//	[affords -> Unchanged ->] Snapshot -> Sync -> Mark -> Plan -> Apply, Release -> Commit -> Observer
+//	[affords -> Unchanged ->] Snapshot or Awake -> Sync -> Mark -> Plan -> Apply, Release -> Commit -> Observer
 //
 // features.Snapshot says which of these write to the snapshot, and what. The
 // daemon changes the host only through its enforcer, has none in observe, and
@@ -91,6 +92,7 @@ var ErrFailing = errors.New("too many ticks failed in a row")
 // ends.
 type Daemon struct {
 	Host     Host
+	Awake    AwakeHost // the same, or nil: every snapshot has all threads
 	Scope    Scope
 	Planner  Planner
 	Enforcer Enforcer // nil in observe
@@ -122,6 +124,9 @@ type Daemon struct {
 	Log          *slog.Logger
 
 	snapshot  features.Snapshot
+	whole     time.Time     // when the last snapshot of all threads was taken
+	wholeCost time.Duration // how long that took
+	managed   bool          // some thread is, or was
 	tick      Tick
 	left      []int32
 	failures  int
@@ -241,7 +246,7 @@ func (d *Daemon) do(ctx context.Context, t Tick) error {
 
 func (d *Daemon) once(ctx context.Context) error {
 	s := &d.snapshot
-	if err := d.Host.Snapshot(s); err != nil {
+	if err := d.read(s); err != nil {
 		return fmt.Errorf("snapshot: %w", err)
 	}
 	if err := d.follow(s); err != nil {
@@ -260,6 +265,7 @@ func (d *Daemon) once(ctx context.Context) error {
 		}
 	}
 	d.Scope.Mark(s)
+	d.managed = d.managed || slices.ContainsFunc(s.Threads, func(t features.Thread) bool { return t.Managed })
 	plan := d.Planner.Plan(s)
 	d.tick.Snapshot, d.tick.Plan = s, plan
 	if ctx.Err() != nil {
@@ -278,6 +284,34 @@ func (d *Daemon) once(ctx context.Context) error {
 	d.inVain = d.tick.Early && len(plan.Holds)+len(plan.Releases) == 0
 	d.rested = d.atRest(plan)
 	return nil
+}
+
+// read takes a snapshot, of no more threads than it takes.
+func (d *Daemon) read(s *features.Snapshot) error {
+	if d.Awake != nil && !d.needsAll(s) {
+		return d.Awake.Awake(s)
+	}
+	began := time.Now()
+	if err := d.Host.Snapshot(s); err != nil {
+		return err
+	}
+	d.whole, d.wholeCost = d.tick.Start, time.Since(began)
+	return nil
+}
+
+// While no thread is managed, all are read now and then, to say why: not more often
+// than each lookEvery, nor for more than a lookShare-th of the time.
+const (
+	lookEvery = 500 * time.Millisecond
+	lookShare = 200
+)
+
+func (d *Daemon) needsAll(s *features.Snapshot) bool {
+	s.Keep = s.Keep[:0]
+	if d.Enforcer != nil && d.Enforcer.Follow(s) || d.whole.IsZero() {
+		return true
+	}
+	return !d.managed && d.tick.Start.Sub(d.whole) >= max(lookEvery, lookShare*d.wholeCost)
 }
 
 // discount takes a thread of the daemon's own out of its runqueue. One always

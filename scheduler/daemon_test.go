@@ -93,6 +93,8 @@ func (f *script) Apply(_ *features.Snapshot, holds []features.Hold, lease time.D
 	return f.holdErrs
 }
 
+func (f *script) Follow(*features.Snapshot) bool { return false }
+
 func (f *script) Held() int { return len(f.held) }
 
 func (f *script) Release(_ *features.Snapshot, threads []int32) []error {

@@ -55,7 +55,7 @@ func (f *Filter) Mark(s *features.Snapshot) {
 	}
 	f.measure(s)
 	if f.Lineage {
-		f.descend(s.Threads)
+		f.descend(s)
 	}
 	for i := range s.Threads {
 		t := &s.Threads[i]
@@ -146,10 +146,20 @@ func (f *Filter) stale(s *features.Snapshot) bool {
 
 // descend marks every process that descends from the daemon. Parents nearly always
 // have lower ids and come first, so one pass finds all and a second finds no
-// more; where ids wrapped around it takes as many passes as it needs.
-func (f *Filter) descend(threads []features.Thread) {
+// more; where ids wrapped around it takes as many passes as it needs. A partial
+// snapshot lacks parents that sleep; there the reader has looked.
+func (f *Filter) descend(s *features.Snapshot) {
 	clear(f.born)
 	f.setBorn(f.Self)
+	threads := s.Threads
+	if s.Partial {
+		for i := range threads {
+			if threads[i].Descends {
+				f.setBorn(threads[i].TGID)
+			}
+		}
+		return
+	}
 	for grew := true; grew; {
 		grew = false
 		for i := range threads {

@@ -9,13 +9,13 @@ import (
 	"mllb/features"
 )
 
-func noExe(int32) string { return "" }
+func noExe(int32) (exe, comm string) { return "", "" }
 
 // A program is its process: what its threads call themselves does not matter.
 func TestPrograms(t *testing.T) {
 	exes := map[int32]string{10: "gameserver", 20: "java", 30: "a-name-of-more-than-15-bytes", 40: "python3.11", 60: "gameserver"}
 	p := NewPrograms([]string{"gameserver", "java", "backup.py", "a-name-of-more-than-15-bytes", "kthread"},
-		func(pid int32) string { return exes[pid] })
+		func(pid int32) (exe, comm string) { return exes[pid], "" })
 	thread := func(tgid, tid int32, comm string) features.Thread {
 		return features.Thread{ID: features.ID{TID: tid, Start: uint64(tgid)}, TGID: tgid, Comm: features.Comm(comm)}
 	}
@@ -58,11 +58,42 @@ func TestPrograms(t *testing.T) {
 	}
 }
 
+// In a partial snapshot a process may lack the thread that leads it: it is asked for,
+// and not again for a while.
+func TestProgramsWithoutLeaders(t *testing.T) {
+	asked := 0
+	p := NewPrograms([]string{"server", "backup.py"}, func(pid int32) (exe, comm string) {
+		asked++
+		return map[int32]string{5: "server", 6: "python3", 7: "sh"}[pid], map[int32]string{5: "main", 6: "backup.py", 7: "sh"}[pid]
+	})
+	look := func(partial bool, at time.Duration, tgid, tid int32) bool {
+		s := &features.Snapshot{Time: int64(at), Partial: partial, Threads: []features.Thread{
+			{ID: features.ID{TID: tid, Start: 1}, TGID: tgid, Comm: features.Comm("worker")},
+		}}
+		p.look(s)
+		return p.has(&s.Threads[0])
+	}
+	for range 3 {
+		if !look(true, 1, 5, 51) || !look(true, 1, 6, 61) || look(true, 1, 7, 71) {
+			t.Error("of the processes server, backup.py and sh the first two are excluded")
+		}
+	}
+	if asked != 3 {
+		t.Errorf("asked %d times, want once for each process", asked)
+	}
+	if look(false, 2, 8, 81) || asked != 3 {
+		t.Error("a whole snapshot has all leaders: a process without one is not asked for")
+	}
+	if !look(true, 1+recheck, 5, 51) || asked != 4 {
+		t.Errorf("asked %d times, want once more after some seconds", asked)
+	}
+}
+
 // execve(2), a new process of an old id, and processes that end.
 func TestProgramsFollow(t *testing.T) {
 	exe := map[int32]string{5: "sh"}
 	asked := 0
-	p := NewPrograms([]string{"server"}, func(pid int32) string { asked++; return exe[pid] })
+	p := NewPrograms([]string{"server"}, func(pid int32) (string, string) { asked++; return exe[pid], "" })
 	leader := features.Thread{ID: features.ID{TID: 5, Start: 100}, TGID: 5, Comm: features.Comm("x")}
 	look := func(at time.Duration) bool {
 		s := &features.Snapshot{Time: int64(at), Threads: []features.Thread{leader}}
@@ -89,7 +120,7 @@ func TestProgramsFollow(t *testing.T) {
 		s.Threads = append(s.Threads, features.Thread{ID: features.ID{TID: 100 + i}, TGID: 100 + i})
 	}
 	p.look(s)
-	if look(6 + recheck); len(p.known) != 1 {
+	if look(6 + 3*recheck); len(p.known) != 1 {
 		t.Errorf("%d processes are known, want 1: the others have ended", len(p.known))
 	}
 }

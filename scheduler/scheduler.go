@@ -17,6 +17,14 @@ type Host interface {
 	Snapshot(s *features.Snapshot) error
 }
 
+// AwakeHost is a Host that can also read no more than it takes to balance: its time
+// grows with what runs or waits and with what is named in s.Keep, not with what
+// sleeps.
+type AwakeHost interface {
+	// Awake fills s with those threads, and s.Partial says that it has; or with all.
+	Awake(s *features.Snapshot) error
+}
+
 // Enforcer carries plans out. It knows the owner's mask of every thread that
 // it narrowed and gives it back.
 type Enforcer interface {
@@ -35,6 +43,10 @@ type Enforcer interface {
 	// Release gives the threads (indices into s.Threads) their owner's mask
 	// back. One error for each, nil also where the thread has ended.
 	Release(s *features.Snapshot, threads []int32) []error
+
+	// Follow names in s.Keep the threads that the next snapshot must have because
+	// something is known of them, and reports whether it must have all others, too.
+	Follow(s *features.Snapshot) (whole bool)
 
 	// Held returns how many threads are held now.
 	Held() int

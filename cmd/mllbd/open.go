@@ -69,9 +69,16 @@ func (s *session) openHost() error {
 		backend = "proc"
 	}
 	if backend != "proc" {
-		r, err := bpf.Open(bpf.Options{Hierarchy: s.hierarchy, CPUs: len(s.topology.CPUs)})
+		opt := bpf.Options{Hierarchy: s.hierarchy, CPUs: len(s.topology.CPUs)}
+		if s.scope.Lineage {
+			opt.Ancestor = s.scope.Self
+		}
+		r, err := bpf.Open(opt)
 		if err == nil {
 			s.host, s.id.Backend = r, "bpf"
+			if err := r.AwakeError(); err != nil {
+				s.log.Info("each snapshot reads all threads", "why", err)
+			}
 			if err := r.UnchangedError(); err != nil {
 				s.log.Info("the host is read at every tick, also at rest", "why", err)
 			}

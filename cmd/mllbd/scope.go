@@ -102,14 +102,17 @@ func (s *session) excludes(list []string, fixed bool) (*scheduler.Programs, []*c
 	if len(names) == 0 {
 		return nil, trees, nil
 	}
-	return scheduler.NewPrograms(names, s.executable), trees, nil
+	return scheduler.NewPrograms(names, s.program), trees, nil
 }
 
-// executable returns the name of a process's executable, "" if it cannot be
+// program returns the names of a process and of its executable, "" if they cannot be
 // told: it has ended, or it is another user's and mllbd is not root. A thread
-// that led its process and ended before the others has none.
-func (s *session) executable(pid int32) string {
+// that led its process and ended before the others has no executable.
+func (s *session) program(pid int32) (exe, comm string) {
 	dir := filepath.Join(s.cfg.Root, "proc", strconv.Itoa(int(pid)))
+	if b, err := os.ReadFile(filepath.Join(dir, "comm")); err == nil {
+		comm = strings.TrimSuffix(string(b), "\n")
+	}
 	path, err := os.Readlink(filepath.Join(dir, "exe"))
 	if err != nil {
 		tasks, _ := filepath.Glob(filepath.Join(dir, "task/*/exe"))
@@ -118,9 +121,9 @@ func (s *session) executable(pid int32) string {
 		}
 	}
 	if err != nil {
-		return ""
+		return "", comm
 	}
-	return filepath.Base(strings.TrimSuffix(path, " (deleted)")) // proc_pid_exe(5)
+	return filepath.Base(strings.TrimSuffix(path, " (deleted)")), comm // proc_pid_exe(5)
 }
 
 // cgroupTrees are the cgroups that flags name, walked again each second and

@@ -135,7 +135,7 @@ func (w *troubles) threads(t *scheduler.Tick) {
 			return
 		}
 	}
-	if t.Start.Sub(w.start) >= idleAfter {
+	if !t.Snapshot.Partial && t.Start.Sub(w.start) >= idleAfter {
 		w.say(noneManaged, "no thread is managed: %s", w.cfg.unmanaged(w.scope.Unmanaged(t.Snapshot)))
 	}
 }

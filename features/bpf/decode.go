@@ -16,6 +16,7 @@ import (
 // bpf2go derived from the object.
 const (
 	offStart             = unsafe.Offsetof(threadsMllbThread{}.Start)
+	offTask              = unsafe.Offsetof(threadsMllbThread{}.Task)
 	offCgroup            = unsafe.Offsetof(threadsMllbThread{}.Cgroup)
 	offLoad              = unsafe.Offsetof(threadsMllbThread{}.Load)
 	offRuntime           = unsafe.Offsetof(threadsMllbThread{}.Runtime)
@@ -37,6 +38,7 @@ const (
 	offMigrationDisabled = unsafe.Offsetof(threadsMllbThread{}.MigrationDisabled)
 	offNUMA              = unsafe.Offsetof(threadsMllbThread{}.Numa)
 	offAsked             = unsafe.Offsetof(threadsMllbThread{}.Asked)
+	offDescends          = unsafe.Offsetof(threadsMllbThread{}.Descends)
 	threadSize           = int(unsafe.Sizeof(threadsMllbThread{}))
 )
 
@@ -112,12 +114,14 @@ func (d *decoder) thread(r []byte, s *features.Snapshot) error {
 	s.Threads = append(s.Threads, features.Thread{
 		ID:                features.ID{TID: int32(u32(f[offTID:])), Start: ticks(u64(f[offStart:]), d.shift)},
 		TGID:              int32(u32(f[offTGID:])),
+		Task:              u64(f[offTask:]),
 		PPID:              int32(u32(f[offPPID:])),
 		Session:           int32(u32(f[offSession:])),
 		Comm:              [16]byte(f[offComm:]),
 		Cgroup:            u64(f[offCgroup:]),
 		CPU:               int32(cpu),
 		State:             state(u32(f[offState:])),
+		Descends:          f[offDescends] != 0,
 		Running:           f[offOnCPU] != 0,
 		MigrationDisabled: f[offMigrationDisabled] != 0,
 		Policy:            f[offPolicy],

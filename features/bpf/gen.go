@@ -10,7 +10,7 @@ package bpf
 // Debian keeps asm/types.h in a folder of the architecture, which clang does
 // not search for the target bpf; the one that does not exist is ignored. A compare
 // and swap is of BPF's third version of instructions (Linux 5.12).
-//go:generate go tool bpf2go -cc clang-19 -no-global-types -target bpfel -type mllb_thread -type mllb_rq threads threads.bpf.c -- -Wall -Werror -I/usr/include/x86_64-linux-gnu -I/usr/include/aarch64-linux-gnu
+//go:generate go tool bpf2go -cc clang-19 -no-global-types -target bpfel -type mllb_thread -type mllb_rq -type mllb_awake threads threads.bpf.c -- -Wall -Werror -I/usr/include/x86_64-linux-gnu -I/usr/include/aarch64-linux-gnu
 //go:generate go tool bpf2go -cc clang-19 -no-global-types -target bpfel -type mllb_fork forks forks.bpf.c -- -Wall -Werror -I/usr/include/x86_64-linux-gnu -I/usr/include/aarch64-linux-gnu
 //go:generate go tool bpf2go -cc clang-19 -no-global-types -target bpfel pins pins.bpf.c -- -Wall -Werror -I/usr/include/x86_64-linux-gnu -I/usr/include/aarch64-linux-gnu
 //go:generate go tool bpf2go -cc clang-19 -no-global-types -target bpfel idle idle.bpf.c -- -mcpu=v3 -Wall -Werror -I/usr/include/x86_64-linux-gnu -I/usr/include/aarch64-linux-gnu

@@ -17,6 +17,7 @@
 
 struct list_head {
 	struct list_head *next;
+	struct list_head *prev;
 };
 
 struct sched_avg {
@@ -25,6 +26,7 @@ struct sched_avg {
 };
 
 struct rq;
+struct task_struct;
 
 struct cfs_rq {
 	/* h_nr_running until 6.13; renamed in 6.14 (7b8a702d9438), which 6.12 stable may have */
@@ -43,12 +45,16 @@ struct rq {
 	unsigned int nr_numa_running;	   /* CONFIG_NUMA_BALANCING */
 	unsigned int nr_preferred_running; /* CONFIG_NUMA_BALANCING */
 	struct cfs_rq cfs;
+	struct list_head cfs_tasks; /* sched_entity.group_node of each task; CONFIG_SMP until 6.16 */
+	struct task_struct *curr;
 	__u64 clock_task;
 	int cpu;
 	int online;
 };
 
 struct sched_entity {
+	struct list_head group_node;
+	unsigned char on_rq; /* int until 6.12 at least */
 	__u64 exec_start;
 	__u64 sum_exec_runtime;
 	struct cfs_rq *cfs_rq; /* CONFIG_FAIR_GROUP_SCHED; set for every class (set_task_rq) */
@@ -103,6 +109,7 @@ struct task_struct {
 	unsigned int __state; /* `state` until 5.13 (2f064a59a11f) */
 	unsigned int flags;
 	unsigned char on_cpu; /* int until 6.18 at least; one byte in 7.2 */
+	unsigned char on_rq;  /* likewise; TASK_ON_RQ_QUEUED or TASK_ON_RQ_MIGRATING */
 	int static_prio;
 	struct sched_entity se;
 	unsigned int policy;
@@ -127,7 +134,6 @@ struct seq_file;
 
 struct bpf_iter_meta {
 	struct seq_file *seq;
-	__u64 session_id;
 };
 
 struct bpf_iter__task {

@@ -22,12 +22,15 @@ func (r *Reader) Look(tid int32, s *features.Snapshot) error {
 	}
 	s.Reset()
 	s.Asked = true
+	if err := r.number(); err != nil {
+		return fmt.Errorf("look at thread %d: %w", tid, err)
+	}
 	link, err := iterLink(r.objs.Threads.FD(), tid)
 	if err != nil {
 		return fmt.Errorf("look at thread %d: %w", tid, err)
 	}
 	defer unix.Close(link)
-	if err := r.pass(link, s); err != nil {
+	if err := r.iterate(link, s); err != nil {
 		return fmt.Errorf("look at thread %d: %w", tid, err)
 	}
 	return nil

@@ -12,7 +12,7 @@
 #include <linux/types.h>
 
 /* Raised with every change below; the loader refuses an object that differs. */
-#define MLLB_VERSION 3
+#define MLLB_VERSION 4
 
 /* NR_CPUS and MAX_NUMNODES are at most this (arch/x86/Kconfig, 6.12). */
 #define MLLB_MAX_CPUS 8192
@@ -36,7 +36,8 @@
  * kernel/sched/fair.c); without MLLB_HAS_GROUP the group's are all zero.
  */
 struct mllb_thread {
-	__u64 start;		/* start_boottime, ns */
+	__u64 start;		/* start_boottime, ns; MLLB_PAUSE: not a record, nothing follows */
+	__u64 task;		/* address of the task_struct, for `kept` */
 	__u64 cgroup;		/* kernfs id: the inode of the directory; 0 unknown */
 	__u64 load;		/* se.avg.load_avg */
 	__u64 runtime;		/* se.sum_exec_runtime, ns */
@@ -58,12 +59,41 @@ struct mllb_thread {
 	__u8 migration_disabled; /* != 0 */
 	__u8 numa;		/* MLLB_HAS_* */
 	__u8 asked;		/* 1: there is a user_cpus_ptr */
-	__u8 pad[2];
+	__u8 descends;		/* from mllb_awake.self; only in passes over the awake */
+	__u8 pad;
+};
+
+/* What an audit writes now and then, so that a read(2) of 8 bytes comes back. */
+#define MLLB_PAUSE (~0ULL)
+
+/* How many threads a pass over the awake can be told to read as well. */
+#define MLLB_MAX_KEPT 65536
+
+/* Room for the records of one run; the longest is 35 KiB, most are 120 bytes. */
+#define MLLB_RECORDS (1 << 20)
+
+/* A run ends with the CPU at which it wrote so much: it is not preempted meanwhile. */
+#define MLLB_ENOUGH (128 << 10)
+
+/*
+ * The state of a pass, and what its last run wrote. User space sets all but `astray`
+ * before the first run, and calls again with size 0 until cpu is nr_cpus.
+ */
+struct mllb_awake {
+	__u64 pass;		/* number of this pass, of either kind: they only grow */
+	__u32 self;		/* the process whose descendants are marked; 0: none */
+	__u32 nr_kept;		/* entries of `kept` */
+	__u32 kept;		/* the entry to go on with */
+	__u32 cpu;		/* the CPU to go on with */
+	__u32 size;		/* bytes of `records` */
+	__u32 gave_up;		/* 1: a queue changed at each try, or is longer than `records` */
+	__u64 astray;		/* walks that met a change under way, since the start */
+	__u8 records[MLLB_RECORDS];
 };
 
 /* One CPU's runqueue, in an array map indexed by CPU id. */
 struct mllb_rq {
-	__u64 pass;		/* bpf_iter_meta.session_id of the pass that wrote it */
+	__u64 pass;		/* mllb_awake.pass of the pass that wrote it */
 	__u64 clock;		/* clock_task, ns */
 	__u64 load_avg;		/* cfs.avg.load_avg */
 	__u64 rq;		/* address of the struct rq; 0 until a pass met it */
@@ -94,7 +124,7 @@ struct mllb_fork {
 	__u32 pad;
 };
 
-_Static_assert(sizeof(struct mllb_thread) == 104, "mllb_thread");
+_Static_assert(sizeof(struct mllb_thread) == 112, "mllb_thread");
 _Static_assert(sizeof(struct mllb_rq) == 80, "mllb_rq");
 _Static_assert(sizeof(struct mllb_fork) == 24, "mllb_fork");
 

@@ -3,6 +3,7 @@
 package bpf
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -21,7 +22,7 @@ import (
 )
 
 // version is MLLB_VERSION of mllb.h as this package understands it.
-const version = 3
+const version = 4
 
 // maxNodes is MLLB_MAX_NODES of mllb.h.
 const maxNodes = 1024
@@ -40,6 +41,9 @@ type Options struct {
 	CPUs int
 	// Nodes is the number of possible NUMA nodes, likewise.
 	Nodes int
+	// Ancestor is the process whose descendants have Thread.Descends in partial
+	// snapshots; 0: none.
+	Ancestor int32
 	// Root holds proc and sys; empty is "/".
 	Root string
 }
@@ -53,6 +57,10 @@ type Reader struct {
 	iter       *link.Iter
 	recountErr error // why it is nil
 	queues     *ebpf.Memory
+	passes     *ebpf.Memory // the state of a pass
+	pass       uint64       // number of the last
+	ancestor   int
+	awake      awake
 	decoder    *decoder
 	tunables   *tunables
 	buf        []byte // what a read returned
@@ -83,6 +91,7 @@ func open(opt Options) (_ *Reader, err error) {
 		decoder:  newDecoder(opt.CPUs, opt.Nodes),
 		tunables: newTunables(opt.Root),
 		buf:      make([]byte, readBytes),
+		ancestor: int(opt.Ancestor),
 	}
 	defer func() {
 		if err != nil {
@@ -100,6 +109,9 @@ func open(opt Options) (_ *Reader, err error) {
 	}
 	if r.queues, err = r.objs.Runqueues.Memory(); err != nil {
 		return nil, fmt.Errorf("map the runqueues: %w", err)
+	}
+	if r.passes, err = r.objs.Passes.Memory(); err != nil {
+		return nil, fmt.Errorf("map the state of a pass: %w", err)
 	}
 	r.rqs = make([]byte, r.queues.Size())
 	r.iter, err = link.AttachIter(link.IterOptions{Program: r.objs.Threads})
@@ -161,6 +173,8 @@ func (r *Reader) load(opt Options) error {
 	for name, v := range map[string]uint32{
 		threadsVarMaskWords: uint32(len(r.decoder.mask)),
 		threadsVarNrNodes:   uint32(opt.Nodes),
+		threadsVarNrCpus:    uint32(opt.CPUs),
+		threadsVarAuditStep: stepSize,
 		threadsVarHierarchy: uint32(opt.Hierarchy),
 	} {
 		if err := spec.Variables[name].Set(v); err != nil {
@@ -175,6 +189,10 @@ func (r *Reader) load(opt Options) error {
 		return err
 	}
 	r.recount, r.recountErr = loadRecount(spec, r.objs.Runqueues)
+	if err := r.loadAwake(spec); err != nil {
+		r.closeAwake()
+		r.awake.err = fmt.Errorf("ebpf snapshots of what is awake: %w", explain(err))
+	}
 	return nil
 }
 
@@ -189,8 +207,9 @@ func (r *Reader) Close() error {
 		errs = append(errs, r.iter.Close())
 		r.iter = nil
 	}
+	errs = append(errs, r.closeAwake())
 	if r.objs.Threads != nil {
-		errs = append(errs, r.objs.Threads.Close(), r.objs.Runqueues.Close())
+		errs = append(errs, r.objs.Threads.Close(), r.objs.threadsMaps.Close())
 		r.objs = objects{}
 	}
 	if r.recount != nil {
@@ -207,6 +226,22 @@ func (r *Reader) Snapshot(s *features.Snapshot) error {
 	if r.iter == nil {
 		return fmt.Errorf("ebpf snapshot: %w", os.ErrClosed)
 	}
+	if err := r.begin(s); err != nil {
+		return err
+	}
+	if err := r.iterate(r.iter.FD(), s); err != nil {
+		return fmt.Errorf("ebpf snapshot: %w", err)
+	}
+	if err := r.runqueues(s); err != nil {
+		return err
+	}
+	r.last = s.Time
+	r.meetInit(s)
+	return nil
+}
+
+// begin empties a snapshot and stamps it, and gives the pass that fills it a number.
+func (r *Reader) begin(s *features.Snapshot) error {
 	s.Reset()
 	if err := s.Stamp(); err != nil {
 		return err
@@ -216,19 +251,22 @@ func (r *Reader) Snapshot(s *features.Snapshot) error {
 		return err
 	}
 	s.NUMABalancing, s.MigrationCost = r.tunables.numaBalancing, r.tunables.migrationCost
-	if err := r.pass(r.iter.FD(), s); err != nil {
-		return fmt.Errorf("ebpf snapshot: %w", err)
+	return r.number()
+}
+
+// number tells the programs that a new pass begins.
+func (r *Reader) number() error {
+	r.pass++
+	binary.LittleEndian.PutUint64(r.buf, r.pass)
+	if _, err := r.passes.WriteAt(r.buf[:8], 0); err != nil {
+		return fmt.Errorf("number a pass: %w", err)
 	}
-	if err := r.runqueues(s); err != nil {
-		return err
-	}
-	r.last = s.Time
 	return nil
 }
 
-// pass runs an iterator once. It cannot be rewound, so each pass has a file
+// iterate runs an iterator once. It cannot be rewound, so each pass has a file
 // of its own.
-func (r *Reader) pass(link int, s *features.Snapshot) error {
+func (r *Reader) iterate(link int, s *features.Snapshot) error {
 	fd, err := iterCreate(link)
 	if err != nil {
 		return err

@@ -13,6 +13,19 @@ import (
 	"github.com/cilium/ebpf"
 )
 
+type threadsMllbAwake struct {
+	_       structs.HostLayout
+	Pass    uint64
+	Self    uint32
+	NrKept  uint32
+	Kept    uint32
+	Cpu     uint32
+	Size    uint32
+	GaveUp  uint32
+	Astray  uint64
+	Records [1048576]uint8
+}
+
 type threadsMllbRq struct {
 	_           structs.HostLayout
 	Pass        uint64
@@ -36,6 +49,7 @@ type threadsMllbRq struct {
 type threadsMllbThread struct {
 	_                 structs.HostLayout
 	Start             uint64
+	Task              uint64
 	Cgroup            uint64
 	Load              uint64
 	Runtime           uint64
@@ -57,18 +71,25 @@ type threadsMllbThread struct {
 	MigrationDisabled uint8
 	Numa              uint8
 	Asked             uint8
-	Pad               [2]uint8
+	Descends          uint8
+	Pad               uint8
 }
 
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
+	threadsMapKept      = "kept"
+	threadsMapPasses    = "passes"
 	threadsMapRunqueues = "runqueues"
+	threadsProgAudit    = "audit"
+	threadsProgAwake    = "awake"
 	threadsProgRecount  = "recount"
 	threadsProgThreads  = "threads"
+	threadsVarAuditStep = "audit_step"
 	threadsVarHierarchy = "hierarchy"
 	threadsVarMaskWords = "mask_words"
+	threadsVarNrCpus    = "nr_cpus"
 	threadsVarNrNodes   = "nr_nodes"
 	threadsVarVersion   = "version"
 )
@@ -115,6 +136,8 @@ type threadsSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type threadsProgramSpecs struct {
+	Audit   *ebpf.ProgramSpec `ebpf:"audit"`
+	Awake   *ebpf.ProgramSpec `ebpf:"awake"`
 	Recount *ebpf.ProgramSpec `ebpf:"recount"`
 	Threads *ebpf.ProgramSpec `ebpf:"threads"`
 }
@@ -123,6 +146,8 @@ type threadsProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type threadsMapSpecs struct {
+	Kept      *ebpf.MapSpec `ebpf:"kept"`
+	Passes    *ebpf.MapSpec `ebpf:"passes"`
 	Runqueues *ebpf.MapSpec `ebpf:"runqueues"`
 }
 
@@ -130,8 +155,10 @@ type threadsMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type threadsVariableSpecs struct {
+	AuditStep *ebpf.VariableSpec `ebpf:"audit_step"`
 	Hierarchy *ebpf.VariableSpec `ebpf:"hierarchy"`
 	MaskWords *ebpf.VariableSpec `ebpf:"mask_words"`
+	NrCpus    *ebpf.VariableSpec `ebpf:"nr_cpus"`
 	NrNodes   *ebpf.VariableSpec `ebpf:"nr_nodes"`
 	Version   *ebpf.VariableSpec `ebpf:"version"`
 }
@@ -156,11 +183,15 @@ func (o *threadsObjects) Close() error {
 //
 // It can be passed to loadThreadsObjects or ebpf.CollectionSpec.LoadAndAssign.
 type threadsMaps struct {
+	Kept      *ebpf.Map `ebpf:"kept"`
+	Passes    *ebpf.Map `ebpf:"passes"`
 	Runqueues *ebpf.Map `ebpf:"runqueues"`
 }
 
 func (m *threadsMaps) Close() error {
 	return _ThreadsClose(
+		m.Kept,
+		m.Passes,
 		m.Runqueues,
 	)
 }
@@ -169,8 +200,10 @@ func (m *threadsMaps) Close() error {
 //
 // It can be passed to loadThreadsObjects or ebpf.CollectionSpec.LoadAndAssign.
 type threadsVariables struct {
+	AuditStep *ebpf.Variable `ebpf:"audit_step"`
 	Hierarchy *ebpf.Variable `ebpf:"hierarchy"`
 	MaskWords *ebpf.Variable `ebpf:"mask_words"`
+	NrCpus    *ebpf.Variable `ebpf:"nr_cpus"`
 	NrNodes   *ebpf.Variable `ebpf:"nr_nodes"`
 	Version   *ebpf.Variable `ebpf:"version"`
 }
@@ -179,12 +212,16 @@ type threadsVariables struct {
 //
 // It can be passed to loadThreadsObjects or ebpf.CollectionSpec.LoadAndAssign.
 type threadsPrograms struct {
+	Audit   *ebpf.Program `ebpf:"audit"`
+	Awake   *ebpf.Program `ebpf:"awake"`
 	Recount *ebpf.Program `ebpf:"recount"`
 	Threads *ebpf.Program `ebpf:"threads"`
 }
 
 func (p *threadsPrograms) Close() error {
 	return _ThreadsClose(
+		p.Audit,
+		p.Awake,
 		p.Recount,
 		p.Threads,
 	)

@@ -92,6 +92,16 @@ func (h *Host) Release(s *features.Snapshot, threads []int32) []error {
 	return errs
 }
 
+// Follow names the threads that are held.
+func (h *Host) Follow(s *features.Snapshot) (whole bool) {
+	for _, t := range h.threads {
+		if t.hold >= 0 {
+			s.Keep = append(s.Keep, uint64(t.id.TID))
+		}
+	}
+	return false
+}
+
 // Held returns how many threads are held.
 func (h *Host) Held() int {
 	n := 0

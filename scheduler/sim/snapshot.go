@@ -3,6 +3,8 @@
 package sim
 
 import (
+	"slices"
+
 	"mllb/features"
 )
 
@@ -31,9 +33,19 @@ func (h *Host) Snapshot(s *features.Snapshot) error {
 	return nil
 }
 
+// Awake fills s with the threads that are queued and those of s.Keep.
+func (h *Host) Awake(s *features.Snapshot) error {
+	err := h.Snapshot(s)
+	s.Partial = true
+	s.Threads = slices.DeleteFunc(s.Threads, func(t features.Thread) bool {
+		return !t.Queued() && !slices.Contains(s.Keep, t.Task)
+	})
+	return err
+}
+
 func (h *Host) snap(s *features.Snapshot, t *thread) features.Thread {
 	w := features.Thread{
-		ID: t.id, TGID: t.TGID, PPID: 1, CPU: t.cpu, State: 'S', MigrationDisabled: t.MigrationDisabled,
+		ID: t.id, Task: uint64(t.id.TID), TGID: t.TGID, PPID: 1, CPU: t.cpu, State: 'S', MigrationDisabled: t.MigrationDisabled,
 		Policy: t.Policy, Flags: t.Flags, Nice: t.Nice,
 		Runnable: uint32(t.runnable >> 16), Runtime: uint64(t.runtime), Delta: h.now - t.ran,
 		PreferredNode: features.NoNode, Faults: -1, Hold: -1,

@@ -1,0 +1,331 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bpf
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"runtime"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+	"pgregory.net/rapid"
+
+	"mllb/features"
+	"mllb/features/internal/threads"
+)
+
+func openAwake(tb testing.TB, opt Options) *Reader {
+	tb.Helper()
+	r := openReader(tb, opt)
+	skipUnless(tb, r.AwakeError())
+	return r
+}
+
+// awakeNow is snapshot for the threads that are awake.
+func awakeNow(tb testing.TB, r *Reader, s *features.Snapshot) map[int]*features.Thread {
+	tb.Helper()
+	if err := r.Awake(s); err != nil {
+		tb.Fatal(err)
+	}
+	byTID := make(map[int]*features.Thread, len(s.Threads))
+	for i := range s.Threads {
+		byTID[int(s.Threads[i].TID)] = &s.Threads[i]
+	}
+	if len(byTID) != len(s.Threads) {
+		tb.Errorf("%d threads, %d different ids", len(s.Threads), len(byTID))
+	}
+	return byTID
+}
+
+// storm has threads start, end, sleep, wake and exec until the test ends.
+func storm(t *testing.T) {
+	var over atomic.Bool
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			for !over.Load() {
+				var some sync.WaitGroup
+				for range 8 {
+					some.Go(func() {
+						runtime.LockOSThread() // for good: the thread ends with the goroutine
+						for end := time.Now().Add(200 * time.Microsecond); time.Now().Before(end); {
+							continue
+						}
+						time.Sleep(100 * time.Microsecond)
+					})
+				}
+				some.Wait()
+			}
+		})
+	}
+	all.Go(func() {
+		for !over.Load() {
+			_ = exec.Command("/proc/self/exe", "-test.run=^$").Run()
+		}
+	})
+	t.Cleanup(func() {
+		over.Store(true)
+		all.Wait()
+	})
+}
+
+// rounds is how often the two ways to read the host are compared: MLLB_ROUNDS times.
+func rounds(t *testing.T) int {
+	text := cmp.Or(os.Getenv("MLLB_ROUNDS"), "300")
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// TestAwakeAgainstWhole reads what is awake between two readings of all threads. What is
+// the same in both of those must be so in it, and threads that want a CPU all the
+// time, or that were named, are in it. What else differs is explained by time.
+func TestAwakeAgainstWhole(t *testing.T) {
+	r := openAwake(t, Options{})
+	busy := append(threads.Spin(t, 9, -1).TIDs, threads.Spin(t, 3, lastCPU(t)).TIDs...)
+	asleep := threads.Sleep(t, 20).TIDs
+	for i, a := range []*unix.SchedAttr{{Policy: unix.SCHED_BATCH, Nice: 7}, {Policy: unix.SCHED_IDLE}, {Nice: -3}} {
+		a.Size = unix.SizeofSchedAttr
+		if err := unix.SchedSetAttr(busy[i], a, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	storm(t)
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if err := unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), -20); err != nil { // not to wait for all of them
+		t.Log(err)
+	}
+	defer func() { _ = unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), 0) }()
+	var before, s, after features.Snapshot
+	different, missed, whole, moved := 0, 0, 0, 0
+	n := rounds(t)
+	for range n {
+		was := snapshot(t, r, &before)
+		s.Keep = s.Keep[:0]
+		for _, tid := range asleep {
+			s.Keep = append(s.Keep, was[tid].Task)
+		}
+		now := awakeNow(t, r, &s)
+		then := snapshot(t, r, &after)
+		if !s.Partial {
+			whole++
+			continue
+		}
+		for _, tid := range slices.Concat(busy, asleep) {
+			switch {
+			case now[tid] != nil:
+			case was[tid].CPU != then[tid].CPU:
+				moved++
+			default:
+				missed++
+				t.Errorf("thread %d was not read: %+v, then %+v", tid, *was[tid], *then[tid])
+			}
+		}
+		for tid, th := range now {
+			if a, b := was[tid], then[tid]; a != nil && b != nil && a.ID == th.ID && b.ID == th.ID {
+				if what := differs(&before, a, &s, th, &after, b); what != "" {
+					different++
+					t.Errorf("%s:\nthen %+v\n now %+v\nthen %+v", what, *a, *th, *b)
+				}
+			}
+		}
+		for cpu, q := range s.Runqueues {
+			a, b := before.Runqueues[cpu], after.Runqueues[cpu]
+			if a.Online && b.Online && (!q.Online || q.Clock < a.Clock || q.Clock > b.Clock) {
+				t.Errorf("runqueue %d: %+v, then %+v, then %+v", cpu, a, q, b)
+			}
+		}
+		if t.Failed() {
+			break
+		}
+	}
+	t.Logf("%d rounds: %d different, %d missed, %d that moved were not read, %d times all threads were read; %d walks went astray", n, different, missed, moved, whole, r.Astray())
+	if whole > n/2 {
+		t.Errorf("all threads were read %d times of %d", whole, n)
+	}
+}
+
+// differs names what is the same in a and b, before and after, but not in th.
+func differs(before *features.Snapshot, a *features.Thread, s *features.Snapshot, th *features.Thread, after *features.Snapshot, b *features.Thread) string {
+	mask := func(s *features.Snapshot, i int32) string {
+		if i < 0 {
+			return "none"
+		}
+		return s.Masks[i].String()
+	}
+	fields := func(s *features.Snapshot, t *features.Thread) map[string]any {
+		return map[string]any{
+			"process": t.TGID, "task": t.Task, "parent": t.PPID, "session": t.Session, "comm": t.Comm, "cgroup": t.Cgroup,
+			"policy": t.Policy, "nice": t.Nice, "numa": t.NUMAType, "node": t.PreferredNode,
+			"mask": mask(s, t.Allowed), "asked": mask(s, t.Asked), "owner": mask(s, t.Owner), "hold": t.Hold, "managed": t.Managed,
+		}
+	}
+	was, now, then := fields(before, a), fields(s, th), fields(after, b)
+	for _, name := range slices.Sorted(maps.Keys(was)) {
+		if was[name] == then[name] && was[name] != now[name] {
+			return fmt.Sprintf("%s is %v, and now %v", name, was[name], now[name])
+		}
+	}
+	if th.Runtime < a.Runtime || th.Runtime > b.Runtime {
+		return "the time that it has run does not grow"
+	}
+	return ""
+}
+
+// Real-time threads are not on the list that is walked; those that run are read.
+func TestAwakeRealTime(t *testing.T) {
+	r := openAwake(t, Options{})
+	tid := threads.Spin(t, 1, lastCPU(t)).TIDs[0]
+	var s features.Snapshot
+	snapshot(t, r, &s)
+	fifo := &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Priority: 1}
+	if err := unix.SchedSetAttr(tid, fifo, 0); err != nil {
+		t.Skip(err)
+	}
+	for end := time.Now().Add(patience); ; time.Sleep(time.Millisecond) { // others may have that CPU now and then
+		if th := awakeNow(t, r, &s)[tid]; s.Partial && th != nil && th.Policy == features.SchedFIFO && th.Queued() {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatal("not seen")
+		}
+	}
+}
+
+// Whose ancestor it is, however far up, the program sees even where those between sleep.
+func TestAwakeDescends(t *testing.T) {
+	r := openAwake(t, Options{Ancestor: int32(os.Getpid())})
+	child := exec.Command("sh", "-c", "sh -c 'while :; do :; done' & wait")
+	child.SysProcAttr = &unix.SysProcAttr{Setpgid: true}
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		_ = unix.Kill(-child.Process.Pid, unix.SIGKILL)
+		_ = child.Wait()
+	}()
+	var s features.Snapshot
+	snapshot(t, r, &s)
+	for end := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+		strangers, found := 0, false
+		for _, th := range awakeNow(t, r, &s) {
+			found = found || s.Partial && th.Descends && th.PPID == int32(child.Process.Pid)
+			if th.Descends && (th.Flags&features.FlagKthread != 0 || th.TGID == 1) {
+				strangers++
+			}
+		}
+		if strangers > 0 {
+			t.Fatalf("%d threads that are no descendants", strangers)
+		}
+		if found {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatal("not seen")
+		}
+	}
+}
+
+// An audit comes to each thread that has a mask of one CPU and sleeps.
+func TestAudit(t *testing.T) {
+	r := openAwake(t, Options{})
+	g := threads.Sleep(t, 2*stepSize)
+	one := fromCPU(lastCPU(t))
+	pinned := g.TIDs[:3]
+	for _, tid := range pinned {
+		if err := unix.SchedSetaffinity(tid, &one); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var s features.Snapshot
+	snapshot(t, r, &s)
+	found := make(map[int]int)
+	free, ticks := 0, 0
+	for ; !r.awake.audit.open; ticks++ {
+		r.awake.audit.began -= int64(auditEvery) // ten seconds pass at once
+		awakeNow(t, r, &s)
+	}
+	for first := true; first || r.awake.audit.open; ticks++ {
+		if first = false; ticks > 1000 {
+			t.Fatal("it does not end")
+		}
+		for tid, th := range awakeNow(t, r, &s) {
+			if slices.Contains(pinned, tid) {
+				found[tid]++
+			} else if slices.Contains(g.TIDs, tid) && th.State == 'S' {
+				free++
+			}
+		}
+		r.awake.audit.began -= int64(auditEvery) / 10
+	}
+	if len(found) != len(pinned) || free > 0 {
+		t.Errorf("of the threads with a mask of one CPU %v were read, want %v once each; and %d others", found, pinned, free)
+	}
+	if ticks < 3 || r.awake.audit.total < 2 {
+		t.Errorf("it took %d snapshots and %d steps: want it spread", ticks, r.awake.audit.total)
+	}
+}
+
+func fromCPU(cpu int) (set unix.CPUSet) {
+	set.Set(cpu)
+	return set
+}
+
+// Of what is named, only what lives is read, and at most once.
+func TestAwakeKeep(t *testing.T) {
+	r := openAwake(t, Options{})
+	ended, stays := threads.Sleep(t, 3), threads.Sleep(t, 3)
+	var s features.Snapshot
+	was := snapshot(t, r, &s)
+	keep := []uint64{0, 1, 1 << 63, ^uint64(0), was[stays.TIDs[0]].Task, was[stays.TIDs[0]].Task}
+	for _, tid := range slices.Concat(ended.TIDs, stays.TIDs) {
+		keep = append(keep, was[tid].Task, was[tid].Task+8)
+	}
+	ended.Stop()
+	for range 100 {
+		s.Keep = keep
+		now := awakeNow(t, r, &s)
+		for _, tid := range ended.TIDs {
+			if now[tid] != nil {
+				t.Fatalf("thread %d has ended, but was read: %+v", tid, *now[tid])
+			}
+		}
+		for _, tid := range stays.TIDs {
+			if now[tid] == nil && s.Partial {
+				t.Fatalf("thread %d was named, but not read", tid)
+			}
+		}
+	}
+	s.Keep = make([]uint64, maxKept)
+	if awakeNow(t, r, &s); s.Partial {
+		t.Error("more are to be kept than there is room for: want all threads")
+	}
+}
+
+func TestIDSet(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var s idSet
+		for range 2 {
+			want := make(map[int32]bool)
+			for _, tid := range rapid.SliceOf(rapid.Int32Range(1, 5000)).Draw(t, "ids") {
+				if s.add(tid) == want[tid] {
+					t.Fatalf("%d: is new: %v", tid, want[tid])
+				}
+				want[tid] = true
+			}
+			s.clear()
+		}
+	})
+}
