@@ -18,6 +18,7 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -25,7 +26,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// env holds "sleep N" or "spin N CPU" in a child, and tells it apart.
+// env holds "sleep N -1", "spin N CPU" or "storm N -1" in a child, and tells it apart.
 const env = "MLLB_TEST_THREADS"
 
 // Group is a child process and the threads that it was asked for. The Go
@@ -50,7 +51,14 @@ func Spin(tb testing.TB, n, cpu int) *Group {
 	return start(tb, fmt.Sprintf("spin %d %d", n, cpu))
 }
 
-// Main is the TestMain of a package that uses Sleep or Spin.
+// Storm starts a process whose threads start, run and sleep for a fraction of a
+// millisecond and end, and which starts others that end at once, all the time.
+func Storm(tb testing.TB) *Group {
+	tb.Helper()
+	return start(tb, "storm 4 -1")
+}
+
+// Main is the TestMain of a package that uses Sleep, Spin or Storm.
 func Main(m *testing.M) {
 	job, ok := os.LookupEnv(env)
 	if !ok {
@@ -111,6 +119,16 @@ func child(job string) error {
 		return fmt.Errorf("job %q: %w", job, err)
 	}
 	debug.SetMaxThreads(n + 1000)
+	if kind == "storm" {
+		debug.SetGCPercent(100) // it makes garbage all the time
+		fmt.Println(os.Getpid())
+		for range n {
+			go storm()
+		}
+		go forks()
+		_, err := io.Copy(io.Discard, os.Stdin)
+		return err
+	}
 	if kind == "spin" {
 		runtime.GOMAXPROCS(n + 2) // each spinner keeps a P for good
 	}
@@ -139,6 +157,31 @@ func child(job string) error {
 	}
 	_, err := io.Copy(io.Discard, os.Stdin)
 	return err
+}
+
+// storm has threads come and go.
+func storm() {
+	for {
+		var some sync.WaitGroup
+		for range 8 {
+			some.Go(func() {
+				runtime.LockOSThread() // for good: the thread ends with the goroutine
+				for end := time.Now().Add(200 * time.Microsecond); time.Now().Before(end); {
+					continue
+				}
+				time.Sleep(100 * time.Microsecond)
+			})
+		}
+		some.Wait()
+	}
+}
+
+// forks has processes come and go.
+func forks() {
+	for {
+		_ = exec.Command("/bin/true").Run()
+		time.Sleep(time.Millisecond)
+	}
 }
 
 // thread locks itself to an OS thread, reports its tid, and spins or sleeps.
