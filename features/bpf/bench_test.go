@@ -26,3 +26,34 @@ func BenchmarkSnapshot(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkAwake reads a host with 64 runnable threads and many sleeping ones, of which
+// some are held, in two ways: by the queues, and all threads.
+func BenchmarkAwake(b *testing.B) {
+	r := openAwake(b, Options{})
+	for _, n := range []int{1_000, 10_000, 100_000} {
+		b.Run(fmt.Sprintf("sleeping=%d", n), func(b *testing.B) {
+			held := threads.Sleep(b, n).TIDs[:64] // more than kernel.pid_max: an error
+			threads.Spin(b, 64, -1)
+			var s features.Snapshot
+			b.Run("all", func(b *testing.B) {
+				threads.Bench(b, func() (int, error) {
+					err := r.Snapshot(&s)
+					return len(s.Threads), err
+				})
+			})
+			was := snapshot(b, r, &s)
+			var keep []uint64
+			for _, tid := range held {
+				keep = append(keep, was[tid].Task)
+			}
+			b.Run("awake", func(b *testing.B) {
+				threads.Bench(b, func() (int, error) {
+					s.Keep = keep
+					err := r.Awake(&s)
+					return len(s.Threads), err
+				})
+			})
+		})
+	}
+}
