@@ -220,9 +220,11 @@ func (p *pass) lasted(d *domain) bool { return p.state.seen[d.id]+1 >= d.ticks }
 
 // take looks at a queue's threads, and moves the first that may move.
 func (p *pass) take(pl *pull, src int32) bool {
-	list := p.candidates(src)
-	for i := range list {
-		e := &list[i]
+	for i := int32(0); ; i++ {
+		e := p.candidate(src, i)
+		if e == nil {
+			return false
+		}
 		if e.moved {
 			continue
 		}
@@ -245,7 +247,6 @@ func (p *pass) take(pl *pull, src int32) bool {
 			return false
 		}
 	}
-	return false
 }
 
 // allowed returns the CPU that a thread would go to: the pulling one or, where

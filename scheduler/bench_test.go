@@ -3,6 +3,7 @@
 package scheduler_test
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"testing"
 
@@ -11,8 +12,16 @@ import (
 	"mllb/topology"
 )
 
-// random fills s with n threads all over a machine, half of them runnable.
-func random(topo *topology.Topology, n int, s *features.Snapshot) {
+// load is what a benchmark's snapshot holds.
+type load struct {
+	topo             string
+	runnable, asleep int
+	piled            bool // the runnable threads are all on the first node
+}
+
+// random fills s with threads all over a machine, those that sleep among those
+// that run. All that are runnable are held where they are.
+func (l load) random(topo *topology.Topology, s *features.Snapshot) {
 	rng := rand.New(rand.NewPCG(1, 1))
 	s.Time, s.MigrationCost = 1e12, 500_000
 	s.Runqueues = make([]features.Runqueue, len(topo.CPUs))
@@ -21,18 +30,22 @@ func random(topo *topology.Topology, n int, s *features.Snapshot) {
 	for i := range s.Runqueues {
 		s.Runqueues[i].Online = true
 	}
-	for i := range n {
+	for i := range l.runnable + l.asleep {
 		cpu := rng.IntN(len(topo.CPUs))
 		t := features.Thread{
-			ID: features.ID{TID: int32(i + 1)}, CPU: int32(cpu), State: 'S', Allowed: all, Owner: all, Managed: true,
-			Delta: rng.Int64N(1e8), PreferredNode: features.NoNode, Faults: -1, Hold: int32(cpu),
+			ID: features.ID{TID: int32(i + 1)}, State: 'S', Allowed: all, Owner: all, Managed: true,
+			Delta: rng.Int64N(1e8), PreferredNode: features.NoNode, Faults: -1, Hold: -1,
 		}
-		if i%2 == 0 {
-			t.State, t.Runnable = 'R', 1024
+		if i*l.runnable/(l.runnable+l.asleep) < (i+1)*l.runnable/(l.runnable+l.asleep) {
+			if l.piled {
+				cpu %= topo.Nodes[0].CPUs.Count()
+			}
+			t.State, t.Runnable, t.Hold = 'R', 1024, int32(cpu)
 			t.Running, running[cpu] = !running[cpu], true
 			s.Runqueues[cpu].NrRunning++
 			s.Runqueues[cpu].NrQueued++
 		}
+		t.CPU = int32(cpu)
 		s.Threads = append(s.Threads, t)
 	}
 }
@@ -54,38 +67,52 @@ func balanced(b *scheduler.Balancer, s *features.Snapshot) {
 	}
 }
 
-var sizes = []struct {
-	topo    string
-	threads int
-}{{"2x14x2", 1000}, {"8x64x2", 100_000}}
+var loads = []load{
+	{"2x14x2", 56, 0, false},
+	{"2x14x2", 500, 0, false},
+	{"2x14x2", 500, 500, false},
+	{"8x64x2", 100_000, 0, false},
+	{"8x64x2", 100_000, 0, true},
+	{"8x64x2", 1000, 100_000, false},
+	{"8x8x8x2", 100_000, 0, false},
+	{"8x8x8x2", 100_000, 0, true},
+	{"8x8x8x2", 1000, 100_000, false},
+}
+
+func (l load) String() string {
+	name := fmt.Sprintf("%s/%d+%d", l.topo, l.runnable, l.asleep)
+	if l.piled {
+		name += "/piled"
+	}
+	return name
+}
 
 // BenchmarkPlan plans over and over for a host that is out of balance, so that
-// each plan is full to the budget, and for one at rest.
+// each plan is full to the budget, and for one at rest. The threads are so many
+// runnable + so many asleep.
 func BenchmarkPlan(b *testing.B) {
-	for _, size := range sizes {
-		for _, policy := range []scheduler.Policy{scheduler.CFS{}} {
-			topo := machine(b, size.topo)
-			var s features.Snapshot
-			random(topo, size.threads, &s)
-			bal := scheduler.NewBalancer(topo, scheduler.Config{Mode: scheduler.Own, Hold: scheduler.HoldAll}, policy)
-			run := func(b *testing.B) {
-				b.ReportAllocs()
-				for b.Loop() {
-					bal.Plan(&s)
-				}
-				b.ReportMetric(float64(len(bal.Plan(&s).Holds)), "holds/op")
+	for _, l := range loads {
+		topo := machine(b, l.topo)
+		var s features.Snapshot
+		l.random(topo, &s)
+		bal := scheduler.NewBalancer(topo, scheduler.Config{Mode: scheduler.Own}, scheduler.CFS{})
+		run := func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				bal.Plan(&s)
 			}
-			b.Run(size.topo+"/busy", run)
-			balanced(bal, &s)
-			b.Run(size.topo+"/rest", run)
+			b.ReportMetric(float64(len(bal.Plan(&s).Holds)), "holds/op")
 		}
+		b.Run(l.String()+"/busy", run)
+		balanced(bal, &s)
+		b.Run(l.String()+"/rest", run)
 	}
 }
 
 func TestPlanDoesNotAllocate(t *testing.T) {
 	topo := machine(t, "2x14x2")
 	var s features.Snapshot
-	random(topo, 1000, &s)
+	load{runnable: 500, asleep: 500}.random(topo, &s)
 	for _, mode := range []scheduler.Mode{scheduler.Assist, scheduler.Own} {
 		b := scheduler.NewBalancer(topo, scheduler.Config{Mode: mode}, scheduler.CFS{})
 		if n := testing.AllocsPerRun(20, func() { b.Plan(&s) }); n > 0 {
