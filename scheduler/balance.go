@@ -52,9 +52,10 @@ type pull struct {
 	d          *domain
 	busy, here int // groups
 	dst        int32
-	looks      int  // left
-	waiting    bool // some thread was not running and ours to move, but for the cool-down
-	failed     bool // the policy said stay, or all that could be moved is running
+	load       int64 // dst's, while threads that wait are looked for; see worthwhile
+	looks      int   // left
+	waiting    bool  // some thread was not running and ours to move, but for the cool-down
+	failed     bool  // the policy said stay, or all that could be moved is running
 }
 
 func (p *pass) balance(d *domain) {
@@ -71,8 +72,8 @@ func (p *pass) balance(d *domain) {
 		if here < 0 {
 			return
 		}
-		pl := pull{d: d, here: here}
-		d.groups[here].done = !p.pull(&pl)
+		p.one = pull{d: d, here: here}
+		d.groups[here].done = !p.pull(&p.one)
 	}
 }
 
@@ -82,10 +83,11 @@ func (p *pass) imbalanced(d *domain) bool {
 	lo, hi, lightest := 0, 0, int32(noWeight)
 	for i := range d.groups {
 		g := &d.groups[i]
-		g.load, g.lightest = 0, noWeight
+		g.load, g.top, g.lightest = 0, 0, noWeight
 		for _, cpu := range g.cpus {
 			q := &p.queues[cpu]
 			g.load += q.load
+			g.top = max(g.top, q.load)
 			if q.movable > 0 {
 				g.lightest = min(g.lightest, q.lightest)
 			}
@@ -109,10 +111,10 @@ func (p *pass) pull(pl *pull) bool {
 	if pl.dst < 0 {
 		return false
 	}
-	pl.looks = maxLooks
+	pl.load, pl.looks = p.queues[pl.dst].load, maxLooks
 	p.pullID++
 	for pl.looks > 0 && p.left >= 0 {
-		src := p.busiest(pl)
+		src := p.search(pl, (*pass).busiest)
 		if src < 0 {
 			break
 		}
@@ -158,45 +160,51 @@ func (p *pass) eligible(d *domain, here int) int32 {
 	return least
 }
 
-// busiest picks the next queue to pull from: the most loaded of the busiest
-// group that has one, or -1.
-func (p *pass) busiest(pl *pull) int32 {
+// search is sched_balance_find_src_group(): of the groups that exceed the local
+// one by the margin and have what find looks for, it takes the busiest, of equals
+// the nearest, and returns what find found there, or -1.
+func (p *pass) search(pl *pull, find func(*pass, *pull) int32) int32 {
 	for {
-		pl.busy = p.busiestGroup(pl)
+		pl.busy = -1
+		for i := range pl.d.groups {
+			g := &pl.d.groups[i]
+			if g.top-pl.load >= 2*int64(g.lightest) && p.triedGrp[i] != p.pullID && pl.busier(i, pl.busy) {
+				pl.busy = i
+			}
+		}
 		if pl.busy < 0 {
 			return -1
 		}
-		best := int32(-1)
-		for _, cpu := range pl.d.groups[pl.busy].cpus {
-			if p.triedCPU[cpu] != p.pullID && (best < 0 || p.queues[cpu].load > p.queues[best].load) && p.worthwhile(pl, cpu) {
-				best = cpu
-			}
-		}
-		if best >= 0 {
-			return best
+		if at := find(p, pl); at >= 0 {
+			return at
 		}
 		p.triedGrp[pl.busy] = p.pullID
 	}
 }
 
-// busiestGroup is sched_balance_find_src_group(): of the groups not yet
-// exhausted that exceed the local one by the margin, the busiest; of equals
-// the nearest. Once over the margin an imbalance is corrected in full, or the
+// busier reports whether a group may be pulled from, and rather than group best,
+// if there is one. Once over the margin an imbalance is corrected in full, or the
 // next bit of noise would bring it back.
-func (p *pass) busiestGroup(pl *pull) int {
-	best, here := -1, &pl.d.groups[pl.here]
-	for i := range pl.d.groups {
-		g := &pl.d.groups[i]
-		if i == pl.here || g.lightest == noWeight || p.triedGrp[i] == p.pullID {
-			continue
-		}
-		pct := pl.d.margin(i, pl.here)
-		if !shrinks(g, here, int64(g.lightest)) || !pl.d.close() && !here.moved && !exceeds(g, here, pct) {
-			continue
-		}
-		if best < 0 || heavier(g, &pl.d.groups[best]) ||
-			!heavier(&pl.d.groups[best], g) && pct < pl.d.margin(best, pl.here) {
-			best = i
+func (pl *pull) busier(i, best int) bool {
+	d := pl.d
+	g, here := &d.groups[i], &d.groups[pl.here]
+	if i == pl.here || g.lightest == noWeight {
+		return false
+	}
+	pct := d.margin(i, pl.here)
+	if best >= 0 && !heavier(g, &d.groups[best]) &&
+		(heavier(&d.groups[best], g) || pct >= d.margin(best, pl.here)) {
+		return false
+	}
+	return shrinks(g, here, int64(g.lightest)) && (d.close() || here.moved || exceeds(g, here, pct))
+}
+
+// busiest picks the next queue of the busy group to pull from: the most loaded.
+func (p *pass) busiest(pl *pull) int32 {
+	best := int32(-1)
+	for _, cpu := range pl.d.groups[pl.busy].cpus {
+		if p.triedCPU[cpu] != p.pullID && (best < 0 || p.queues[cpu].load > p.queues[best].load) && p.worthwhile(pl, cpu) {
+			best = cpu
 		}
 	}
 	return best
@@ -205,7 +213,7 @@ func (p *pass) busiestGroup(pl *pull) int {
 // worthwhile reports whether a queue may hold a waiting thread worth pulling.
 func (p *pass) worthwhile(pl *pull, src int32) bool {
 	from, to, d := &p.queues[src], &p.queues[pl.dst], pl.d
-	if from.movable == 0 || from.load-to.load < 2*int64(from.lightest) {
+	if from.movable == 0 || from.load-pl.load < 2*int64(from.lightest) {
 		return false
 	}
 	if d.close() {
@@ -344,6 +352,7 @@ func (p *pass) move(pl *pull, e *entry, to int32) {
 	here.quota -= w
 	here.moved = true
 	p.migrate(e, to)
+	here.top = max(here.top, p.queues[to].load)
 }
 
 // fail notes that a CPU found an imbalance and threads to pull, and got none.

@@ -50,8 +50,12 @@ type queue struct {
 func (p *pass) collect(light uint32) uint32 {
 	p.clear()
 	seen := uint32(0)
+	sleepers := p.cfg.Mode == Own && p.cfg.Hold == HoldAll
 	for i := range p.s.Threads {
 		t := &p.s.Threads[i]
+		if !t.Queued() && t.Hold < 0 && !sleepers {
+			continue // most of a host
+		}
 		own := p.manage(t, int32(i))
 		if !t.Queued() || uint32(t.CPU) >= uint32(len(p.queues)) || !p.layout.balanced[t.CPU] {
 			continue
