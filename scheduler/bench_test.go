@@ -105,25 +105,27 @@ func threadTime(b *testing.B) int64 {
 // runnable + so many asleep.
 func BenchmarkPlan(b *testing.B) {
 	for _, l := range loads {
-		topo := machine(b, l.topo)
-		var s features.Snapshot
-		l.random(topo, &s)
-		bal := scheduler.NewBalancer(topo, scheduler.Config{Mode: scheduler.Own}, scheduler.CFS{})
-		run := func(b *testing.B) {
-			b.ReportAllocs()
-			runtime.LockOSThread()
-			defer runtime.UnlockOSThread()
-			bal.Plan(&s) // the first allocates
-			start := threadTime(b)
-			for b.Loop() {
-				bal.Plan(&s)
+		b.Run(l.String(), func(b *testing.B) {
+			topo := machine(b, l.topo)
+			var s features.Snapshot
+			l.random(topo, &s)
+			bal := scheduler.NewBalancer(topo, scheduler.Config{Mode: scheduler.Own}, scheduler.CFS{})
+			run := func(b *testing.B) {
+				b.ReportAllocs()
+				runtime.LockOSThread()
+				defer runtime.UnlockOSThread()
+				bal.Plan(&s) // the first allocates
+				start := threadTime(b)
+				for b.Loop() {
+					bal.Plan(&s)
+				}
+				b.ReportMetric(float64(threadTime(b)-start)/float64(b.N), "ns/op")
+				b.ReportMetric(float64(len(bal.Plan(&s).Holds)), "holds/op")
 			}
-			b.ReportMetric(float64(threadTime(b)-start)/float64(b.N), "ns/op")
-			b.ReportMetric(float64(len(bal.Plan(&s).Holds)), "holds/op")
-		}
-		b.Run(l.String()+"/busy", run)
-		balanced(bal, &s)
-		b.Run(l.String()+"/rest", run)
+			b.Run("busy", run)
+			balanced(bal, &s)
+			b.Run("rest", run)
+		})
 	}
 }
 
