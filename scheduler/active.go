@@ -19,8 +19,8 @@ func (p *pass) push(pl *pull) bool {
 		return false
 	}
 	p.pullID++
-	pl.load = math.MinInt32 // running threads are pushed from queues of any load
-	at := p.search(pl, (*pass).running)
+	pl.push, pl.load = true, math.MinInt32
+	at := p.search(pl)
 	if at < 0 {
 		return false
 	}

@@ -52,7 +52,8 @@ type pull struct {
 	d          *domain
 	busy, here int // groups
 	dst        int32
-	load       int64 // dst's, while threads that wait are looked for; see worthwhile
+	push       bool  // a running thread is looked for, not one that waits
+	load       int64 // dst's, or if push less than any: see worthwhile
 	looks      int   // left
 	waiting    bool  // some thread was not running and ours to move, but for the cool-down
 	failed     bool  // the policy said stay, or all that could be moved is running
@@ -72,8 +73,8 @@ func (p *pass) balance(d *domain) {
 		if here < 0 {
 			return
 		}
-		p.one = pull{d: d, here: here}
-		d.groups[here].done = !p.pull(&p.one)
+		pl := pull{d: d, here: here}
+		d.groups[here].done = !p.pull(&pl)
 	}
 }
 
@@ -114,7 +115,7 @@ func (p *pass) pull(pl *pull) bool {
 	pl.load, pl.looks = p.queues[pl.dst].load, maxLooks
 	p.pullID++
 	for pl.looks > 0 && p.left >= 0 {
-		src := p.search(pl, (*pass).busiest)
+		src := p.search(pl)
 		if src < 0 {
 			break
 		}
@@ -161,21 +162,31 @@ func (p *pass) eligible(d *domain, here int) int32 {
 }
 
 // search is sched_balance_find_src_group(): of the groups that exceed the local
-// one by the margin and have what find looks for, it takes the busiest, of equals
-// the nearest, and returns what find found there, or -1.
-func (p *pass) search(pl *pull, find func(*pass, *pull) int32) int32 {
+// one by the margin and have what is looked for, it takes the busiest, of equals
+// the nearest, and returns the queue to pull from or the entry to push, or -1.
+func (p *pass) search(pl *pull) int32 {
 	for {
 		pl.busy = -1
+		best, here := &group{}, &pl.d.groups[pl.here]
 		for i := range pl.d.groups {
 			g := &pl.d.groups[i]
-			if g.top-pl.load >= 2*int64(g.lightest) && p.triedGrp[i] != p.pullID && pl.busier(i, pl.busy) {
-				pl.busy = i
+			if g.top-pl.load < 2*int64(g.lightest) || heavier(best, g) || g == here {
+				continue // most
+			}
+			if p.triedGrp[i] != p.pullID && pl.busier(i, pl.busy) {
+				pl.busy, best = i, g
 			}
 		}
 		if pl.busy < 0 {
 			return -1
 		}
-		if at := find(p, pl); at >= 0 {
+		at := int32(-1)
+		if pl.push {
+			at = p.running(pl)
+		} else {
+			at = p.busiest(pl)
+		}
+		if at >= 0 {
 			return at
 		}
 		p.triedGrp[pl.busy] = p.pullID
@@ -183,17 +194,16 @@ func (p *pass) search(pl *pull, find func(*pass, *pull) int32) int32 {
 }
 
 // busier reports whether a group may be pulled from, and rather than group best,
-// if there is one. Once over the margin an imbalance is corrected in full, or the
+// which is no busier, if there is one. Once over the margin an imbalance is corrected in full, or the
 // next bit of noise would bring it back.
 func (pl *pull) busier(i, best int) bool {
 	d := pl.d
 	g, here := &d.groups[i], &d.groups[pl.here]
-	if i == pl.here || g.lightest == noWeight {
+	if g.lightest == noWeight {
 		return false
 	}
 	pct := d.margin(i, pl.here)
-	if best >= 0 && !heavier(g, &d.groups[best]) &&
-		(heavier(&d.groups[best], g) || pct >= d.margin(best, pl.here)) {
+	if best >= 0 && !heavier(g, &d.groups[best]) && pct >= d.margin(best, pl.here) {
 		return false
 	}
 	return shrinks(g, here, int64(g.lightest)) && (d.close() || here.moved || exceeds(g, here, pct))

@@ -29,7 +29,6 @@ type pass struct {
 	triedCPU []uint32 // by CPU: the pull in which it was tried as a source
 	triedGrp []uint32 // by group
 	pullID   uint32
-	one      pull // the one of the moment; here, for on the stack it would escape
 }
 
 // begin buckets the snapshot's threads and empties the plan.
