@@ -32,6 +32,7 @@ type fakeTask struct {
 
 // fakeHost is a kernel with threads, forks and masks, and nothing else.
 type fakeHost struct {
+	cpus    int
 	now     uint64
 	nextTID int32
 	owners  int
@@ -64,15 +65,23 @@ const firstTID = 1 << 22
 // errKilled is what the fake kernel panics with when it kills the daemon.
 var errKilled = errors.New("killed")
 
-func newFakeHost() *fakeHost {
-	h := &fakeHost{now: 1000, nextTID: firstTID, tasks: make(map[int32]*fakeTask), crash: -1,
+func newFakeHost() *fakeHost { return newFakeHostOf(fakeCPUs) }
+
+func newFakeHostOf(cpus int) *fakeHost {
+	h := &fakeHost{cpus: cpus, now: 1000, nextTID: firstTID, tasks: make(map[int32]*fakeTask), crash: -1,
 		traced: make(map[int32]bool), pinned: make(map[int32]bool), refuse: make(map[int32]error)}
 	h.online = h.all()
 	h.tasks[1] = &fakeTask{Task: Task{ID: features.ID{TID: 1, Start: 1}, TGID: 1, Session: 1, Threads: 1, Mask: h.all()}, want: h.all()}
 	return h
 }
 
-func (h *fakeHost) all() topology.CPUSet { return topology.CPUSet{1<<fakeCPUs - 1} }
+func (h *fakeHost) all() topology.CPUSet {
+	var s topology.CPUSet
+	for cpu := range h.cpus {
+		s.Add(cpu)
+	}
+	return s
+}
 
 func (h *fakeHost) sorted() []*fakeTask {
 	var out []*fakeTask
@@ -188,7 +197,7 @@ func (h *fakeHost) snapshot(s *features.Snapshot) {
 	s.Reset()
 	s.Time = int64(h.now) * 1e7
 	s.Runqueues = s.Runqueues[:0]
-	for cpu := range fakeCPUs {
+	for cpu := range h.cpus {
 		s.Runqueues = append(s.Runqueues, features.Runqueue{Online: h.online.Has(cpu)})
 	}
 	for _, t := range h.sorted() {
@@ -259,7 +268,8 @@ func (h *fakeHost) SetAffinity(tid int32, mask topology.CPUSet) error {
 		panic(errKilled)
 	}
 	t := h.tasks[tid]
-	asked := mask.Clone()[:1]
+	asked := mask.Clone()
+	asked = asked[:min(len(asked), (h.cpus+63)/64)] // get_user_cpu_mask
 	if err := h.fails("set", tid); err != nil && t != nil {
 		return err
 	}

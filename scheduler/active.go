@@ -2,7 +2,11 @@
 
 package scheduler
 
-import "mllb/topology"
+import (
+	"math"
+
+	"mllb/topology"
+)
 
 // push is active balance: it moves a running thread to an idle CPU where
 // nothing that waits could be moved, and reports whether it did. Two things
@@ -14,10 +18,13 @@ func (p *pass) push(pl *pull) bool {
 	if !p.active || pl.d.level == topology.SMT || !pl.d.close() && !p.lasted(pl.d) {
 		return false
 	}
-	e := p.running(pl)
-	if e == nil {
+	p.pullID++
+	pl.push, pl.load = true, math.MinInt32
+	at := p.search(pl)
+	if at < 0 {
 		return false
 	}
+	e := &p.entries[at]
 	c := Candidate{Thread: e.thread, From: e.cpu, To: pl.dst, Level: pl.d.level, Reason: OnCPU, Hold: -1}
 	switch due := p.due(pl, e); {
 	case !due:
@@ -45,31 +52,25 @@ func (p *pass) due(pl *pull, e *entry) bool {
 	return failed > pl.d.tries+2
 }
 
-// running returns the running thread of the busiest CPU that has one to push.
-func (p *pass) running(pl *pull) *entry {
-	for p.pullID++; ; p.triedGrp[pl.busy] = p.pullID {
-		if pl.busy = p.busiestGroup(pl); pl.busy < 0 {
-			return nil
+// running returns the running thread to push of the busy group's busiest CPU that
+// has one, as an index of the entries.
+func (p *pass) running(pl *pull) int32 {
+	best := int32(-1)
+	for _, cpu := range pl.d.groups[pl.busy].cpus {
+		q := &p.queues[cpu]
+		if q.movable == 0 || best >= 0 && q.load <= p.queues[p.entries[best].cpu].load {
+			continue
 		}
-		var best *entry
-		for _, cpu := range pl.d.groups[pl.busy].cpus {
-			q := &p.queues[cpu]
-			if q.movable == 0 || best != nil && q.load <= p.queues[best.cpu].load {
-				continue
-			}
-			if e := p.pushable(pl, q); e != nil {
-				best = e
-			}
-		}
-		if best != nil {
-			return best
+		if at := p.pushable(pl, q); at >= 0 {
+			best = at
 		}
 	}
+	return best
 }
 
-// pushable returns a queue's running thread if it may be pushed. Of the guard
+// pushable returns the entry of a queue's running thread if it may be pushed, or -1. Of the guard
 // the groups' half applies; the CPUs may change places.
-func (p *pass) pushable(pl *pull, q *queue) *entry {
+func (p *pass) pushable(pl *pull, q *queue) int32 {
 	for i := q.first; i < q.end; i++ {
 		e := &p.entries[i]
 		t := &p.s.Threads[e.thread]
@@ -80,8 +81,8 @@ func (p *pass) pushable(pl *pull, q *queue) *entry {
 		w := int64(e.weight)
 		if r := p.hard(e, pl.dst); (r == OnCPU && !t.MigrationDisabled || r == Moved) && p.state.cool[t.ID] <= p.s.Time &&
 			pl.d.groups[pl.here].permits(w) && shrinks(&pl.d.groups[pl.busy], &pl.d.groups[pl.here], w) {
-			return e
+			return i
 		}
 	}
-	return nil
+	return -1
 }

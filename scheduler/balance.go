@@ -52,9 +52,11 @@ type pull struct {
 	d          *domain
 	busy, here int // groups
 	dst        int32
-	looks      int  // left
-	waiting    bool // some thread was not running and ours to move, but for the cool-down
-	failed     bool // the policy said stay, or all that could be moved is running
+	push       bool  // a running thread is looked for, not one that waits
+	load       int64 // dst's, or if push less than any: see worthwhile
+	looks      int   // left
+	waiting    bool  // some thread was not running and ours to move, but for the cool-down
+	failed     bool  // the policy said stay, or all that could be moved is running
 }
 
 func (p *pass) balance(d *domain) {
@@ -82,10 +84,11 @@ func (p *pass) imbalanced(d *domain) bool {
 	lo, hi, lightest := 0, 0, int32(noWeight)
 	for i := range d.groups {
 		g := &d.groups[i]
-		g.load, g.lightest = 0, noWeight
+		g.load, g.top, g.lightest = 0, 0, noWeight
 		for _, cpu := range g.cpus {
 			q := &p.queues[cpu]
 			g.load += q.load
+			g.top = max(g.top, q.load)
 			if q.movable > 0 {
 				g.lightest = min(g.lightest, q.lightest)
 			}
@@ -109,10 +112,10 @@ func (p *pass) pull(pl *pull) bool {
 	if pl.dst < 0 {
 		return false
 	}
-	pl.looks = maxLooks
+	pl.load, pl.looks = p.queues[pl.dst].load, maxLooks
 	p.pullID++
 	for pl.looks > 0 && p.left >= 0 {
-		src := p.busiest(pl)
+		src := p.search(pl)
 		if src < 0 {
 			break
 		}
@@ -158,45 +161,60 @@ func (p *pass) eligible(d *domain, here int) int32 {
 	return least
 }
 
-// busiest picks the next queue to pull from: the most loaded of the busiest
-// group that has one, or -1.
-func (p *pass) busiest(pl *pull) int32 {
+// search is sched_balance_find_src_group(): of the groups that exceed the local
+// one by the margin and have what is looked for, it takes the busiest, of equals
+// the nearest, and returns the queue to pull from or the entry to push, or -1.
+func (p *pass) search(pl *pull) int32 {
 	for {
-		pl.busy = p.busiestGroup(pl)
+		pl.busy = -1
+		best, here := &group{}, &pl.d.groups[pl.here]
+		for i := range pl.d.groups {
+			g := &pl.d.groups[i]
+			if g.top-pl.load < 2*int64(g.lightest) || heavier(best, g) || g == here {
+				continue // most
+			}
+			if p.triedGrp[i] != p.pullID && pl.busier(i, pl.busy) {
+				pl.busy, best = i, g
+			}
+		}
 		if pl.busy < 0 {
 			return -1
 		}
-		best := int32(-1)
-		for _, cpu := range pl.d.groups[pl.busy].cpus {
-			if p.triedCPU[cpu] != p.pullID && (best < 0 || p.queues[cpu].load > p.queues[best].load) && p.worthwhile(pl, cpu) {
-				best = cpu
-			}
+		at := int32(-1)
+		if pl.push {
+			at = p.running(pl)
+		} else {
+			at = p.busiest(pl)
 		}
-		if best >= 0 {
-			return best
+		if at >= 0 {
+			return at
 		}
 		p.triedGrp[pl.busy] = p.pullID
 	}
 }
 
-// busiestGroup is sched_balance_find_src_group(): of the groups not yet
-// exhausted that exceed the local one by the margin, the busiest; of equals
-// the nearest. Once over the margin an imbalance is corrected in full, or the
+// busier reports whether a group may be pulled from, and rather than group best,
+// which is no busier, if there is one. Once over the margin an imbalance is corrected in full, or the
 // next bit of noise would bring it back.
-func (p *pass) busiestGroup(pl *pull) int {
-	best, here := -1, &pl.d.groups[pl.here]
-	for i := range pl.d.groups {
-		g := &pl.d.groups[i]
-		if i == pl.here || g.lightest == noWeight || p.triedGrp[i] == p.pullID {
-			continue
-		}
-		pct := pl.d.margin(i, pl.here)
-		if !shrinks(g, here, int64(g.lightest)) || !pl.d.close() && !here.moved && !exceeds(g, here, pct) {
-			continue
-		}
-		if best < 0 || heavier(g, &pl.d.groups[best]) ||
-			!heavier(&pl.d.groups[best], g) && pct < pl.d.margin(best, pl.here) {
-			best = i
+func (pl *pull) busier(i, best int) bool {
+	d := pl.d
+	g, here := &d.groups[i], &d.groups[pl.here]
+	if g.lightest == noWeight {
+		return false
+	}
+	pct := d.margin(i, pl.here)
+	if best >= 0 && !heavier(g, &d.groups[best]) && pct >= d.margin(best, pl.here) {
+		return false
+	}
+	return shrinks(g, here, int64(g.lightest)) && (d.close() || here.moved || exceeds(g, here, pct))
+}
+
+// busiest picks the next queue of the busy group to pull from: the most loaded.
+func (p *pass) busiest(pl *pull) int32 {
+	best := int32(-1)
+	for _, cpu := range pl.d.groups[pl.busy].cpus {
+		if p.triedCPU[cpu] != p.pullID && (best < 0 || p.queues[cpu].load > p.queues[best].load) && p.worthwhile(pl, cpu) {
+			best = cpu
 		}
 	}
 	return best
@@ -205,7 +223,7 @@ func (p *pass) busiestGroup(pl *pull) int {
 // worthwhile reports whether a queue may hold a waiting thread worth pulling.
 func (p *pass) worthwhile(pl *pull, src int32) bool {
 	from, to, d := &p.queues[src], &p.queues[pl.dst], pl.d
-	if from.movable == 0 || from.load-to.load < 2*int64(from.lightest) {
+	if from.movable == 0 || from.load-pl.load < 2*int64(from.lightest) {
 		return false
 	}
 	if d.close() {
@@ -220,9 +238,11 @@ func (p *pass) lasted(d *domain) bool { return p.state.seen[d.id]+1 >= d.ticks }
 
 // take looks at a queue's threads, and moves the first that may move.
 func (p *pass) take(pl *pull, src int32) bool {
-	list := p.candidates(src)
-	for i := range list {
-		e := &list[i]
+	for i := int32(0); ; i++ {
+		e := p.candidate(src, i)
+		if e == nil {
+			return false
+		}
 		if e.moved {
 			continue
 		}
@@ -245,7 +265,6 @@ func (p *pass) take(pl *pull, src int32) bool {
 			return false
 		}
 	}
-	return false
 }
 
 // allowed returns the CPU that a thread would go to: the pulling one or, where
@@ -343,6 +362,7 @@ func (p *pass) move(pl *pull, e *entry, to int32) {
 	here.quota -= w
 	here.moved = true
 	p.migrate(e, to)
+	here.top = max(here.top, p.queues[to].load)
 }
 
 // fail notes that a CPU found an imbalance and threads to pull, and got none.

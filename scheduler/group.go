@@ -68,4 +68,9 @@ func (d *domain) neediest() int {
 }
 
 // margin is the imbalance_pct between two groups.
-func (d *domain) margin(from, to int) int64 { return d.pct[from*len(d.groups)+to] }
+func (d *domain) margin(from, to int) int64 {
+	if d.pct == nil {
+		return levels[d.level].pct
+	}
+	return d.pct[from*len(d.groups)+to]
+}

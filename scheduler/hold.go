@@ -70,9 +70,13 @@ func (p *pass) usable(t *features.Thread, cpu int32) bool {
 
 // up reports whether a CPU is balanced, by the topology, and online by the
 // snapshot, which may be newer.
-func (p *pass) up(cpu int32) bool {
-	return cpu >= 0 && int(cpu) < len(p.layout.balanced) && p.layout.balanced[cpu] &&
-		int(cpu) < len(p.s.Runqueues) && p.s.Runqueues[cpu].Online
+func (p *pass) up(cpu int32) bool { return uint32(cpu) < uint32(len(p.ups)) && p.ups[cpu] }
+
+func (p *pass) findUps() {
+	p.ups = zeroed(p.ups, min(len(p.layout.balanced), len(p.s.Runqueues)))
+	for i := range p.ups {
+		p.ups[i] = p.layout.balanced[i] && p.s.Runqueues[i].Online
+	}
 }
 
 // holdInPlace holds the threads that are to be held and that the pass did not

@@ -23,12 +23,13 @@ type domain struct {
 	ticks  uint8  // ticks in a row that an imbalance must be seen
 	cpus   []int32
 	groups []group
-	pct    []int64 // imbalance_pct by source and destination group
+	pct    []int64 // of nodes: imbalance_pct by source and destination group
 }
 
 type group struct {
 	cpus     []int32
 	load     int64 // sum over its CPUs
+	top      int64 // no CPU of it has more load
 	lightest int32 // the least weight of a movable thread on them, or noWeight
 
 	// As a destination in this tick.
@@ -73,6 +74,9 @@ func newDomain(t *topology.Topology, from *topology.Domain, id int) domain {
 	for _, g := range from.Groups {
 		d.groups = append(d.groups, group{cpus: list(g)})
 	}
+	if d.level != topology.Machine {
+		return d
+	}
 	for i := range d.groups {
 		for j := range d.groups {
 			d.pct = append(d.pct, imbalancePct(t, &d, i, j))
@@ -81,13 +85,10 @@ func newDomain(t *topology.Topology, from *topology.Domain, id int) domain {
 	return d
 }
 
-// imbalancePct is how loaded, in percent of group j, group i must be. Between
-// nodes the margin grows with their distance: 25 % at 10, 52 % at 21.
+// imbalancePct is how loaded, in percent of node j, node i must be. The margin
+// grows with their distance: 25 % at 10, 52 % at 21.
 func imbalancePct(t *topology.Topology, d *domain, i, j int) int64 {
 	pct := levels[d.level].pct
-	if d.level != topology.Machine {
-		return pct
-	}
 	a, b := t.NodeOf(int(d.groups[i].cpus[0])), t.NodeOf(int(d.groups[j].cpus[0]))
 	return 100 + (pct-100)*int64(max(t.Distance(a, b), localDistance))/localDistance
 }

@@ -24,11 +24,11 @@ type pass struct {
 	entries  []entry  // the same by CPU
 	fresh    []int32  // threads to be held where they are, unless moved
 	moved    []uint64 // set of threads in Plan.Holds with a move
+	ups      []bool   // by CPU: see up
 	coreBusy []int32  // by core: CPUs with something to run
 	triedCPU []uint32 // by CPU: the pull in which it was tried as a source
 	triedGrp []uint32 // by group
 	pullID   uint32
-	older    func(a, b entry) int // made once: a method value allocates
 }
 
 // begin buckets the snapshot's threads and empties the plan.
@@ -37,10 +37,8 @@ func (p *pass) begin(b *Balancer, s *features.Snapshot) {
 	passive, ok := b.policy.(activeForbidder)
 	p.active = !ok || !passive.NoActive()
 	p.left = b.budget
-	if p.older == nil {
-		p.older = p.compare
-	}
 	p.plan.Candidates, p.plan.Holds = p.plan.Candidates[:0], p.plan.Holds[:0]
+	p.findUps()
 	if p.collect(momentary) == 0 {
 		p.collect(0) // a reader without runnable_avg: everything counts
 	}

@@ -3,7 +3,6 @@
 package scheduler
 
 import (
-	"cmp"
 	"math"
 	"slices"
 
@@ -37,7 +36,8 @@ type queue struct {
 	end      int32
 	movable  int32 // entries that may be moved and were not
 	lightest int32 // least weight of those at the start of the tick, or noWeight
-	sorted   bool
+	heaped   bool  // see candidate
+	rest     int32 // entries that are still in the heap
 
 	// What the plan's moves did to the runqueue's own figures.
 	nr, preferred int32
@@ -50,8 +50,12 @@ type queue struct {
 func (p *pass) collect(light uint32) uint32 {
 	p.clear()
 	seen := uint32(0)
+	sleepers := p.cfg.Mode == Own && p.cfg.Hold == HoldAll
 	for i := range p.s.Threads {
 		t := &p.s.Threads[i]
+		if !t.Queued() && t.Hold < 0 && !sleepers {
+			continue // most of a host
+		}
 		own := p.manage(t, int32(i))
 		if !t.Queued() || uint32(t.CPU) >= uint32(len(p.queues)) || !p.layout.balanced[t.CPU] {
 			continue
@@ -105,31 +109,65 @@ func (p *pass) bucket() {
 	}
 }
 
-// candidates returns a CPU's entries in the order in which they are tried:
-// those that may be moved first, and of them the ones that ran longest ago;
-// the kernel takes them from the tail of cfs_tasks to the same end. Queues
-// that nobody pulls from are never sorted.
-func (p *pass) candidates(cpu int32) []entry {
+// candidate returns a CPU's entry number i in the order in which they are tried,
+// or nil after the last. Those that may be moved come first, and of them the ones
+// that ran longest ago; the kernel takes them from the tail of cfs_tasks to the
+// same end. Few are ever looked at, so a queue is not sorted but made a heap,
+// and each that is taken from it put behind what is left:
+//
+//	first                      first+rest             end
+//	| heap, the next one at its root | 3rd | 2nd | 1st |
+func (p *pass) candidate(cpu, i int32) *entry {
 	q := &p.queues[cpu]
 	list := p.entries[q.first:q.end]
-	if !q.sorted {
-		slices.SortFunc(list, p.older)
-		q.sorted = true
+	if !q.heaped {
+		q.heaped, q.rest = true, q.end-q.first
+		for root := q.rest/2 - 1; root >= 0; root-- {
+			p.sift(list, root)
+		}
 	}
-	return list
+	at := q.end - q.first - 1 - i
+	if at < 0 {
+		return nil
+	}
+	for q.rest > at {
+		q.rest--
+		list[0], list[q.rest] = list[q.rest], list[0]
+		p.sift(list[:q.rest], 0)
+	}
+	return &list[at]
 }
 
-// compare orders two entries of one queue. Ties go by identity, so that the plan
+// sift makes the heap below root one with root, whose children's heaps are.
+func (p *pass) sift(heap []entry, root int32) {
+	e := heap
+	for {
+		child := 2*root + 1
+		if int(child) >= len(e) {
+			return
+		}
+		if int(child)+1 < len(e) && p.before(&e[child+1], &e[child]) {
+			child++
+		}
+		if !p.before(&e[child], &e[root]) {
+			return
+		}
+		e[child], e[root] = e[root], e[child]
+		root = child
+	}
+}
+
+// before orders two entries of one queue. Ties go by identity, so that the plan
 // does not depend on the order of the snapshot.
-func (p *pass) compare(a, b entry) int {
+func (p *pass) before(a, b *entry) bool {
 	if a.reason != b.reason {
-		return cmp.Compare(a.reason, b.reason)
+		return a.reason < b.reason
 	}
 	if a.delta != b.delta {
-		return cmp.Compare(b.delta, a.delta)
+		return a.delta > b.delta
 	}
 	x, y := &p.s.Threads[a.thread].ID, &p.s.Threads[b.thread].ID
-	return cmp.Or(cmp.Compare(x.TID, y.TID), cmp.Compare(x.Start, y.Start))
+	return x.TID < y.TID || x.TID == y.TID && x.Start < y.Start
 }
 
 // migrate takes entry e off its queue and puts its load on CPU to. The entry

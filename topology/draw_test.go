@@ -44,7 +44,7 @@ func oddHost() *Topology {
 }
 
 func TestDrawGolden(t *testing.T) {
-	hosts := map[string]*Topology{"odd": oddHost()}
+	hosts := map[string]*Topology{"odd": oddHost(), "epyc": epyc()}
 	for _, desc := range []string{"1x2x1", "4x2x2", "2x2x8x2", "8x64x2", "8x16x8x2", "64x4x1"} {
 		hosts[desc] = mustParse(t, desc)
 	}

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -125,6 +126,59 @@ func TestView(t *testing.T) {
 	c := st.read()
 	id := identity{Mode: "own", Policy: "mlp", Model: "built-in", Backend: "bpf", Enforcer: "affinity"}
 	golden(t, "view.txt", []byte(render(id, &c, &before, 0.0042, 61*time.Second)))
+}
+
+func TestBars(t *testing.T) {
+	for _, tt := range []struct {
+		queue []uint32
+		want  string
+	}{
+		{[]uint32{0, 1, 9, 10, 100_000}, "[.19++]"},
+		{make([]uint32, 32), "[" + strings.Repeat(".", 32) + "]"},
+		{append(make([]uint32, 32), 3), "[" + strings.Repeat(".", 16) + "3]/2"},
+		{slices.Repeat([]uint32{0, 2, 0, 1}, 32), "[" + strings.Repeat("2", 32) + "]/4"},
+		{slices.Repeat([]uint32{7}, 1024), "[" + strings.Repeat("7", 32) + "]/32"},
+	} {
+		if got := bars(tt.queue); got != tt.want {
+			t.Errorf("%d queues are %s, want %s", len(tt.queue), got, tt.want)
+		}
+	}
+}
+
+// TestViewOf1024CPUs: a line for each node, which fits a terminal, and no metric
+// for each CPU.
+func TestViewOf1024CPUs(t *testing.T) {
+	var st stats
+	tick := sampleTick(t)
+	topo, err := topology.Parse("8x8x8x2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tick.Topology = topo
+	tick.Snapshot.Runqueues = make([]features.Runqueue, len(topo.CPUs))
+	for cpu := range tick.Snapshot.Runqueues {
+		tick.Snapshot.Runqueues[cpu] = features.Runqueue{Online: true, NrQueued: uint32(cpu % 4)}
+	}
+	tick.Snapshot.Runqueues[1023].NrQueued = 20
+	st.Tick(tick)
+	c := st.read()
+	text := render(identity{}, &c, &c, 0, 0)
+	want := "node 7  128 cpus  [" + strings.Repeat("3", 31) + "+]/4  queued 209  imbalance 20\n"
+	if strings.Count(text, "\nnode ") != 8 || !strings.Contains(text, want) {
+		t.Errorf("want 8 nodes, the last as\n%sin\n%s", want, text)
+	}
+	for line := range strings.Lines(text) {
+		if strings.HasPrefix(line, "node ") && len(line)-1 > 80 {
+			t.Errorf("%d columns: %s", len(line), line)
+		}
+	}
+	for i := range counterTable {
+		series := 0
+		counterTable[i].each(&c, func(float64, ...string) { series++ })
+		if series > 64 {
+			t.Errorf("metric %s has %d series", counterTable[i].key, series)
+		}
+	}
 }
 
 func TestViewRedrawsInPlace(t *testing.T) {

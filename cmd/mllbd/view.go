@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -156,20 +157,24 @@ func (id identity) policy() string {
 	return id.Policy + " (" + id.Model + ")"
 }
 
-// bars draws one column for each queue up to maxBars, by its length: a dot for
-// an empty one, then digits, then '+'.
+// maxBars leaves a terminal of 80 columns room for the rest of a node's line.
+const maxBars = 32
+
+// bars draws one column for each queue, by its length: a dot for an empty one, then
+// digits, then '+'. Where that were more than maxBars, a column is the longest of
+// several, such as "[3232]/4".
 func bars(queue []uint32) string {
-	const digits, maxBars = ".123456789+", 64
-	b := make([]byte, 0, maxBars+2)
-	b = append(b, '[')
-	for i, q := range queue {
-		if i == maxBars {
-			b = append(b, "..."...)
-			break
-		}
-		b = append(b, digits[min(q, uint32(len(digits)-1))])
+	const digits = ".123456789+"
+	each := max(1, (len(queue)+maxBars-1)/maxBars)
+	b := []byte{'['}
+	for some := range slices.Chunk(queue, each) {
+		b = append(b, digits[min(slices.Max(some), uint32(len(digits)-1))])
 	}
-	return string(append(b, ']'))
+	b = append(b, ']')
+	if each > 1 {
+		b = fmt.Appendf(b, "/%d", each)
+	}
+	return string(b)
 }
 
 // reasons lists what refused candidates, in the order of the constants, and
