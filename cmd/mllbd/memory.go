@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"runtime/debug"
 
 	"golang.org/x/sys/unix"
@@ -18,9 +19,19 @@ import (
 // are rare all the same.
 const gcPercent = 50
 
-func boundGarbage() {
+// maxProcs bounds how many goroutines run at a time, where GOMAXPROCS says nothing:
+// the loop, the reader of forks and two outputs. With one for each CPU Go keeps
+// caches and threads for all of them, and a collection wakes a thread on every CPU
+// that is idle: on the very host whose balance is measured.
+const maxProcs = 4
+
+// boundRuntime has the Go runtime take no more than a daemon needs.
+func boundRuntime() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
+	}
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(min(maxProcs, runtime.GOMAXPROCS(0)))
 	}
 }
 

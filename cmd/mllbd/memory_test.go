@@ -3,10 +3,48 @@
 package main
 
 import (
+	"bytes"
+	"os"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"mllb/internal/procfile"
 )
+
+// TestSettle leaves garbage, and has touched a good part of the test's own program.
+func TestSettle(t *testing.T) {
+	const garbage = 64 << 20
+	_ = bytes.Repeat([]byte{1}, garbage)
+	anon, file := resident(t, "RssAnon"), resident(t, "RssFile")
+	if err := settle(); err != nil {
+		t.Fatal(err)
+	}
+	if now := resident(t, "RssAnon"); now > anon-garbage/2 {
+		t.Errorf("%d bytes of memory, %d before", now, anon)
+	}
+	if now := resident(t, "RssFile"); now > file-1<<20 {
+		t.Errorf("%d bytes of files, %d before", now, file)
+	}
+}
+
+// resident reads a field of /proc/self/status that is in kB.
+func resident(t *testing.T, field string) int {
+	t.Helper()
+	b, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := procfile.StatusField(b, field)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kB, err := procfile.Int(bytes.Fields(text)[0], 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return int(kB) << 10
+}
 
 func TestFilePages(t *testing.T) {
 	const file = "/opt/my programs/mllbd"

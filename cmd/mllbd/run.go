@@ -42,7 +42,7 @@ const healthyTicks = 5
 // changed.
 func (c *runCmd) run(ctx context.Context, stdout, stderr io.Writer, by *invocation) error {
 	keepPipes()
-	boundGarbage()
+	boundRuntime()
 	s := &session{cfg: c, by: by, stdout: stdout, stderr: stderr}
 	s.openLog()
 	s.stats.outputs[toLog], _ = stderr.(*queue)
