@@ -11,6 +11,8 @@ import (
 	"runtime/debug"
 
 	"golang.org/x/sys/unix"
+
+	"mllb/features/bpf"
 )
 
 // gcPercent has at most half as much garbage lie about as is in use, where GOGC
@@ -35,11 +37,12 @@ func boundRuntime() {
 	}
 }
 
-// settle gives back what only the start needed: the garbage of the kernel's BTF,
-// which is parsed for each eBPF object anew, and the pages of the program's own
+// settle gives back what only the start needed: the kernel's BTF, which eBPF programs
+// are loaded by, with the garbage of parsing it, and the pages of the program's own
 // file. Those stay in the page cache and are mapped again when they are touched;
 // what is mapped and never used any more would be the last that the kernel drops.
 func settle() error {
+	bpf.ForgetTypes()
 	debug.FreeOSMemory()
 	exe, err := os.Readlink("/proc/self/exe")
 	if err != nil {

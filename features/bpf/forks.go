@@ -91,7 +91,7 @@ func (f *Forks) open(limits forkLimits) error {
 	// them where threads fork and exit, which is nowhere near an allocator's locks.
 	spec.Maps[forksMapHeld].Flags |= unix.BPF_F_NO_PREALLOC
 	spec.Maps[forksMapForks].MaxEntries = limits.ring
-	if err := spec.LoadAndAssign(&f.objs, nil); err != nil {
+	if err := spec.LoadAndAssign(&f.objs, withTypes(ebpf.CollectionOptions{})); err != nil {
 		return err
 	}
 	if f.reader, err = ringbuf.NewReader(f.objs.Forks); err != nil {
