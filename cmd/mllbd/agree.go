@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"time"
 
 	"mllb/features"
 	"mllb/features/trace"
@@ -55,7 +56,7 @@ func (s *session) openAgreement() error {
 		return nil
 	}
 	// A rule never says stay in an SMT domain; they are compared all the same.
-	tracer, err := trace.Open(trace.Options{AllDomains: true, Usable: true})
+	tracer, err := trace.Open(trace.Options{AllDomains: true, Usable: true, Ring: compareRing(s.cfg.Interval)})
 	if err != nil && s.cfg.Compare == nil {
 		s.log.Info("the kernel's own decisions are not compared", "reason", oneLine(err))
 		return nil
@@ -66,6 +67,17 @@ func (s *session) openAgreement() error {
 	s.tracer = tracer
 	s.agreement = &agreement{source: tracer, policy: s.policy, enough: s.cfg.Decisions, log: s.log}
 	return nil
+}
+
+// compareRing is how many bytes of decisions wait for the next tick: some 6,000 of a
+// host with two nodes for each 100 ms. It is mapped twice, which of a collector's ring
+// would be 32 MB.
+func compareRing(interval time.Duration) int {
+	ring := 2 << 20
+	for ; ring < trace.DefaultRing && interval > 100*time.Millisecond; interval /= 2 {
+		ring *= 2
+	}
+	return ring
 }
 
 // Tick compares what the kernel decided since the tick before.

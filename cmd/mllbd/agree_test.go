@@ -136,3 +136,14 @@ func TestAgreementFails(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestCompareRing(t *testing.T) {
+	for interval, want := range map[time.Duration]int{
+		time.Millisecond: 2 << 20, 100 * time.Millisecond: 2 << 20, 101 * time.Millisecond: 4 << 20,
+		400 * time.Millisecond: 8 << 20, 10 * time.Second: trace.DefaultRing,
+	} {
+		if got := compareRing(interval); got != want {
+			t.Errorf("%v: %d bytes, want %d", interval, got, want)
+		}
+	}
+}

@@ -14,7 +14,7 @@ import (
 type ending struct {
 	due, early              uint64 // ticks
 	full, throttled, failed uint64 // of them
-	moved                   uint64
+	moved, inPlace          uint64 // holds
 	restored, left          int
 	used, up                time.Duration // CPU time, and since the first tick
 	err                     string
@@ -43,7 +43,7 @@ func readReport(t *testing.T, path string) ending {
 	throttled, failed := count("throttled"), count("failed")
 	return ending{
 		due: ticks - early, early: early, full: ticks - count("skipped") - throttled - failed, throttled: throttled, failed: failed,
-		moved: runreport.Total(r.Moved), restored: r.Restored, left: r.Left,
+		moved: runreport.Total(r.Moved), inPlace: r.HeldInPlace, restored: r.Restored, left: r.Left,
 		used: seconds(r.CPUSeconds), up: seconds(r.Seconds), err: r.Error,
 	}
 }

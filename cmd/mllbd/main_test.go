@@ -35,6 +35,8 @@ func TestMain(m *testing.M) {
 		"noaffinity": helper(noaffinity),
 		"crowd":      helper(crowd),
 		"stormload":  helper(stormload),
+		"storms":     helper(storms),
+		"storm":      helper(storm),
 		"forkload":   helper(forkload),
 		"mass":       helper(mass),
 		"mllb":       helper(launcher),

@@ -42,6 +42,7 @@ const healthyTicks = 5
 // changed.
 func (c *runCmd) run(ctx context.Context, stdout, stderr io.Writer, by *invocation) error {
 	keepPipes()
+	boundRuntime()
 	s := &session{cfg: c, by: by, stdout: stdout, stderr: stderr}
 	s.openLog()
 	s.stats.outputs[toLog], _ = stderr.(*queue)
@@ -333,6 +334,9 @@ func (s *session) loop(ctx context.Context) error {
 	if s.server != nil {
 		s.metrics = newMetrics(&s.stats, s.id)
 		s.server.serve(s.metrics, healthyTicks*s.cfg.Interval)
+	}
+	if err := settle(); err != nil {
+		s.log.Debug("memory that only the start needed is kept", "err", err)
 	}
 	s.log.Info("balancing", "mode", s.id.Mode, "policy", s.id.Policy, "snapshots", s.id.Backend,
 		"enforcer", s.id.Enforcer, "topology", s.topology.String())

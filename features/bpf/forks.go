@@ -11,6 +11,7 @@ import (
 	"github.com/cilium/ebpf/link"
 	"github.com/cilium/ebpf/ringbuf"
 	"github.com/cilium/ebpf/rlimit"
+	"golang.org/x/sys/unix"
 
 	"mllb/internal/procfile"
 )
@@ -52,7 +53,10 @@ type forkLimits struct {
 
 // OpenForks loads and attaches the tracepoints. Its errors are like Open's.
 func OpenForks() (*Forks, error) {
-	return openForks(forkLimits{held: 1 << 16, ring: 1 << 20})
+	// The ring has room for 6,553 forks, each with a header of 8 bytes: most of a
+	// second of a storm, and if mllbd is stopped for longer, all masks get a look.
+	// It is mapped twice, so that no record wraps around.
+	return openForks(forkLimits{held: 1 << 16, ring: 1 << 18})
 }
 
 func openForks(limits forkLimits) (*Forks, error) {
@@ -83,8 +87,11 @@ func (f *Forks) open(limits forkLimits) error {
 		return err
 	}
 	spec.Maps[forksMapHeld].MaxEntries = limits.held
+	// Entries for what is held, not 4 MB for all that could be. The kernel allocates
+	// them where threads fork and exit, which is nowhere near an allocator's locks.
+	spec.Maps[forksMapHeld].Flags |= unix.BPF_F_NO_PREALLOC
 	spec.Maps[forksMapForks].MaxEntries = limits.ring
-	if err := spec.LoadAndAssign(&f.objs, nil); err != nil {
+	if err := spec.LoadAndAssign(&f.objs, withTypes(ebpf.CollectionOptions{})); err != nil {
 		return err
 	}
 	if f.reader, err = ringbuf.NewReader(f.objs.Forks); err != nil {

@@ -302,3 +302,17 @@ func TestForksClose(t *testing.T) {
 		t.Errorf("a read ended by Close: %v", err)
 	}
 }
+
+// TestForgetTypes loads programs before and after the kernel's types are dropped.
+func TestForgetTypes(t *testing.T) {
+	for range 2 {
+		openTracer(t, usual)
+		if kernelTypes.cache == nil {
+			t.Error("the kernel's types are not shared")
+		}
+		ForgetTypes()
+		if kernelTypes.cache != nil {
+			t.Error("the kernel's types are kept")
+		}
+	}
+}

@@ -54,9 +54,9 @@ func (w *Idle) open(r *Reader) error {
 	if err := spec.Variables[idleVarPause].Set(uint64(cpus) * uint64(walkShare)); err != nil {
 		return err
 	}
-	err = spec.LoadAndAssign(&w.objs, &ebpf.CollectionOptions{
+	err = spec.LoadAndAssign(&w.objs, withTypes(ebpf.CollectionOptions{
 		MapReplacements: map[string]*ebpf.Map{idleMapRunqueues: r.objs.Runqueues},
-	})
+	}))
 	if err != nil {
 		return err
 	}

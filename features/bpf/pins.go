@@ -39,10 +39,10 @@ func (f *Forks) openPins() error {
 	if err := spec.Variables[pinsVarSelf].Set(uint32(os.Getpid())); err != nil {
 		return err
 	}
-	spec.Maps[pinsMapHeld].MaxEntries = f.objs.Held.MaxEntries()
-	if err := spec.LoadAndAssign(&f.pins, &ebpf.CollectionOptions{
+	spec.Maps[pinsMapHeld].MaxEntries, spec.Maps[pinsMapHeld].Flags = f.objs.Held.MaxEntries(), f.objs.Held.Flags()
+	if err := spec.LoadAndAssign(&f.pins, withTypes(ebpf.CollectionOptions{
 		MapReplacements: map[string]*ebpf.Map{pinsMapHeld: f.objs.Held},
-	}); err != nil {
+	})); err != nil {
 		return err
 	}
 	l, err := link.AttachTracing(link.TracingOptions{Program: f.pins.OnSetaffinity})

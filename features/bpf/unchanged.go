@@ -25,9 +25,9 @@ func loadRecount(spec *ebpf.CollectionSpec, runqueues *ebpf.Map) (*ebpf.Program,
 	var objs struct {
 		Recount *ebpf.Program `ebpf:"recount"`
 	}
-	err := spec.LoadAndAssign(&objs, &ebpf.CollectionOptions{
+	err := spec.LoadAndAssign(&objs, withTypes(ebpf.CollectionOptions{
 		MapReplacements: map[string]*ebpf.Map{threadsMapRunqueues: runqueues},
-	})
+	}))
 	if err != nil {
 		return nil, fmt.Errorf("ebpf recount: %w", explain(err))
 	}
