@@ -174,10 +174,16 @@ const maxMasks = 4096
 // CPUs and the first per-CPU ones, say.
 const firstMasks = 4
 
-// Reset empties the snapshot and keeps its memory.
+// muchRoom is for how many threads room is kept that are not there.
+const muchRoom = 10_000
+
+// Reset empties the snapshot and keeps its memory, but for what a far larger one took.
 func (s *Snapshot) Reset() {
 	for i := range s.Runqueues {
 		s.Runqueues[i] = Runqueue{}
+	}
+	if cap(s.Threads) > muchRoom && len(s.Threads) < cap(s.Threads)/8 {
+		s.Threads = nil // it held a whole host once
 	}
 	s.Threads = s.Threads[:0]
 	s.Faults = s.Faults[:0]

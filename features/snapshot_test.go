@@ -71,3 +71,16 @@ func TestResetBoundsMasks(t *testing.T) {
 		t.Errorf("Mask = %d, %v", i, s.Masks)
 	}
 }
+
+// Once a host had many threads, their memory is given back with the snapshots that have few.
+func TestResetGivesBack(t *testing.T) {
+	var s Snapshot
+	s.Threads = make([]Thread, 20*muchRoom)
+	for _, want := range []bool{true, false} {
+		s.Reset()
+		if got := cap(s.Threads) > muchRoom; got != want {
+			t.Errorf("room for %d threads", cap(s.Threads))
+		}
+		s.Threads = append(s.Threads, Thread{})
+	}
+}

@@ -70,9 +70,9 @@ func (r *Reader) loadAwake(spec *ebpf.CollectionSpec) error {
 		Awake *ebpf.Program `ebpf:"awake"`
 		Audit *ebpf.Program `ebpf:"audit"`
 	}
-	err := spec.LoadAndAssign(&objs, &ebpf.CollectionOptions{MapReplacements: map[string]*ebpf.Map{
+	err := spec.LoadAndAssign(&objs, withTypes(ebpf.CollectionOptions{MapReplacements: map[string]*ebpf.Map{
 		threadsMapRunqueues: r.objs.Runqueues, threadsMapPasses: r.objs.Passes, threadsMapKept: r.objs.Kept,
-	}})
+	}}))
 	if err != nil {
 		return err
 	}

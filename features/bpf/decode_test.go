@@ -110,7 +110,7 @@ func TestDecodeRoundTrip(t *testing.T) {
 		in := threadsMllbThread{
 			Start: word.Draw(t, "start"), Cgroup: word.Draw(t, "cgroup"), Load: word.Draw(t, "load"),
 			Runtime: word.Draw(t, "runtime"), Delta: rapid.Int64().Draw(t, "delta"),
-			Tid: rapid.Int32().Draw(t, "tid"), Tgid: 7, Ppid: 6, Session: 5,
+			Tid: rapid.Int32().Draw(t, "tid"), Task: 9, Tgid: 7, Ppid: 6, Session: 5, Descends: 1,
 			Cpu: rapid.Uint32Range(0, uint32(cpus-1)).Draw(t, "cpu"), State: 1, Flags: 0x80000001,
 			Runnable: 1024, PreferredNode: -1, Policy: 3, Nice: rapid.Int8().Draw(t, "nice"), OnCpu: 1, MigrationDisabled: 1,
 			Numa: rapid.Uint8Range(0, 3).Draw(t, "numa"), Asked: rapid.Uint8Range(0, 1).Draw(t, "asked"),
@@ -133,7 +133,7 @@ func TestDecodeRoundTrip(t *testing.T) {
 			t.Errorf("mask %v, want %v", s.Masks[th.Allowed], mask)
 		}
 		want := features.Thread{
-			ID: features.ID{TID: in.Tid, Start: in.Start / 10_000_000}, TGID: 7, PPID: 6, Session: 5,
+			ID: features.ID{TID: in.Tid, Start: in.Start / 10_000_000}, Task: 9, TGID: 7, PPID: 6, Session: 5, Descends: true,
 			Comm: in.Comm, Cgroup: in.Cgroup, CPU: int32(in.Cpu), State: 'S', Running: true, MigrationDisabled: true,
 			Policy: 3, Flags: 0x80000001, Nice: in.Nice, NUMAType: in.Numa, Load: in.Load, Runnable: 1024,
 			Runtime: in.Runtime, Delta: in.Delta, PreferredNode: -1, Faults: -1, Hold: -1,
@@ -194,12 +194,12 @@ func TestDecodeMalformed(t *testing.T) {
 		want string
 	}{
 		{"size 0", offSize, 0, "record of 0 bytes"},
-		{"size too small", offSize, byte(len(good) - 8), "record of 104 bytes, want 112"},
-		{"size too large", offSize, byte(len(good) + 8), "record of 120 bytes, want 112"},
-		{"faults that are not there", offNUMA, features.HasFaults, "record of 112 bytes"},
+		{"size too small", offSize, byte(len(good) - 8), "record of 112 bytes, want 120"},
+		{"size too large", offSize, byte(len(good) + 8), "record of 128 bytes, want 120"},
+		{"faults that are not there", offNUMA, features.HasFaults, "record of 120 bytes, want 168"},
 		{"cpu that is not possible", offCPU, 2, "cpu 2 of 2"},
 		{"unknown bits", offNUMA, 4, "numa bits 0x4"},
-		{"a mask asked for that is not there", offAsked, 1, "record of 112 bytes, want 120"},
+		{"a mask asked for that is not there", offAsked, 1, "record of 120 bytes, want 128"},
 	} {
 		b := append([]byte{}, good...)
 		b[tt.at] = tt.to

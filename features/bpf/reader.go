@@ -182,7 +182,7 @@ func (r *Reader) load(opt Options) error {
 		}
 	}
 	spec.Maps[threadsMapRunqueues].MaxEntries = uint32(opt.CPUs)
-	if err := spec.LoadAndAssign(&r.objs, nil); err != nil {
+	if err := spec.LoadAndAssign(&r.objs, withTypes(ebpf.CollectionOptions{})); err != nil {
 		if why := checkGroupSched(); errors.Is(why, ErrNoGroupSched) {
 			return fmt.Errorf("%w: %w", why, err)
 		}
