@@ -35,7 +35,11 @@
 
 struct rq___clock {
 	__u64 clock;	  /* of when the CPU's queue last changed, at the least */
-	__u64 idle_stamp; /* what it was when the balancer was last asked for a CPU about to go idle */
+	__u64 idle_stamp; /* what it was when the balancer was asked for a CPU about to go idle; 0: one woke since */
+};
+
+struct task_struct___queued {
+	unsigned char on_rq; /* int, as on_cpu */
 };
 
 #pragma clang attribute pop
@@ -153,10 +157,11 @@ static __always_inline void moved(struct mllb_member *m, struct task_struct *t, 
 	if (!m->waits)
 		return;
 	m->moved = MOVED;
-	if (!here || !curr->pid || !curr->__state)
+	if (!here || !curr->pid || ((struct task_struct___queued *)curr)->on_rq)
 		return;
-	m->moved = MOVED_NEWIDLE; /* in schedule() */
-	to->asked = BPF_CORE_READ(rq, idle_stamp);
+	to->asked = BPF_CORE_READ(rq, idle_stamp); /* in schedule() */
+	if (to->asked)
+		m->moved = MOVED_NEWIDLE;
 }
 
 /* The thread that was to run on an idle CPU waits if another runs first. */
