@@ -16,8 +16,8 @@ type Reactions struct {
 	// Newidle are those of them in which the CPU pulled the thread itself when it
 	// ran out of others, before it was idle.
 	Newidle uint64 `json:"newidle"`
-	// Otherwise are those that ended without: a thread woke on the CPU, or none
-	// waited any more.
+	// Otherwise are those that ended without, or were interrupted: a thread woke on
+	// the CPU, or none waited any more.
 	Otherwise uint64 `json:"otherwise"`
 	Open      uint64 `json:"open"` // had not ended when the measurement did
 	// Wasted is the time of all of them: of CPUs that were idle, but no more than

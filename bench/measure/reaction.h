@@ -8,9 +8,9 @@
  *			across migrations. One that wakes on an idle CPU does not
  *			wait, unless another runs first. Masks are not looked at: what
  *			is held may wait as well.
- *	a CPU is idle	from when its last thread stops, if the idle task comes next,
- *			until it runs another. Kernel threads and the balancer, the
- *			process that started the root, do not end it.
+ *	a CPU is idle	from when the idle task runs to when another does, but for the
+ *			balancer, the process that started the root. What runs for less
+ *			than the kernel's default cost of a migration only interrupts it.
  *	an episode	lasts while both are so. With more idle CPUs than waiting
  *			threads, or the reverse, there are as many as the fewer.
  *	pulled		it ended because the CPU runs a thread that was migrated while
@@ -18,8 +18,8 @@
  *			when a CPU is about to go idle never lets the idle task run: it is
  *			an episode of its own, from when schedule() began to when the
  *			thread is queued.
- *	otherwise	it ended because the CPU got another thread, by a wake-up, or
- *			because none waited any more.
+ *	otherwise	it ended, or was interrupted, because another thread woke on the
+ *			CPU, or none waited any more.
  *
  * What changes a thread's or a CPU's state has
  * its runqueue locked, but for the sums of all, which have a lock of their own.
@@ -30,6 +30,8 @@
 #include "latency.h"
 #include "queues.h"
 #include "use.h"
+
+#define BRIEF 500000 /* ns: sysctl_sched_migration_cost, kernel/sched/fair.c */
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
@@ -180,42 +182,51 @@ static __always_inline int overtaken(struct mllb_place *c, struct task_struct *n
 	return 1;
 }
 
-static __always_inline int leaves_idle(struct task_struct *next)
+/* What a switch does to the threads; *how is next's way here if it waited. */
+static __always_inline int switched_threads(struct task_struct *prev, struct task_struct *next, int runnable, __u32 *how)
 {
-	return next->flags & PF_KTHREAD || next->tgid == balancer;
+	struct mllb_member *p = find(prev), *n = find(next);
+	int waiting = 0;
+
+	if (p) {
+		waiting = runnable - p->waits;
+		p->waits = runnable;
+		p->running = 0;
+	}
+	if (n) {
+		waiting -= n->waits;
+		*how = n->waits ? n->moved : 0;
+		n->waits = n->moved = 0;
+		n->running = 1;
+	}
+	return waiting;
 }
 
 static __always_inline void switched(struct mllb_place *c, struct task_struct *prev, struct task_struct *next, int runnable)
 {
-	struct mllb_member *p = find(prev), *n = find(next);
-	__u32 was = c->idle, is = !next->pid || (was && leaves_idle(next)), how = 0;
-	int waiting = overtaken(c, next), newidle;
-	__u64 now = bpf_ktime_get_ns(), since = c->since, waited;
+	__u32 how = 0;
+	int waiting = overtaken(c, next) + switched_threads(prev, next, runnable, &how);
+	int was = c->idle, is = !next->pid || (was && next->tgid == balancer), idled, newidle;
+	__u64 now = bpf_ktime_get_ns(), waited;
 
 	c->rests = !next->pid;
-	if (p) {
-		p->running = 0;
-		waiting += runnable - p->waits;
-		p->waits = runnable;
-	}
-	if (n) {
-		waiting -= n->waits;
-		how = n->waits ? n->moved : 0;
-		n->waits = n->moved = 0;
-		n->running = 1;
-	}
-	newidle = how == MOVED_NEWIDLE && !was && !runnable;
-	if (newidle)
-		since = now - (((struct rq___clock *)next->se.cfs_rq->rq)->clock - c->asked);
-	else if (is && !was)
-		c->since = now;
-	if (is != was) /* atomic, for scan() */
+	if (is != was) /* atomic, for idle_before() */
 		was = __sync_lock_test_and_set(&c->idle, is);
+	idled = was || (c->left && now - c->left < BRIEF);
+	newidle = how == MOVED_NEWIDLE && !idled && !runnable;
+	if (newidle)
+		c->since = now - (((struct rq___clock *)next->se.cfs_rq->rq)->clock - c->asked);
+	else if (is && !idled)
+		c->since = now;
+	if (was && !is)
+		c->left = now;
 	if (is == was && !waiting && !newidle)
 		return;
 	waited = change(now, is - was, waiting, newidle);
-	if (newidle || (was && how))
-		record(now - (waited > since ? waited : since));
+	if (!how || !(idled || newidle))
+		return;
+	c->left = 0;
+	record(now - (waited > c->since ? waited : c->since));
 }
 
 /* A thread leaves the tree. */

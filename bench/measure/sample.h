@@ -35,6 +35,7 @@ struct mllb_place {
 	__u16 node;
 	__u16 known;
 	__u64 since; /* it is idle since then, ns */
+	__u64 left;  /* it was idle until then, ns */
 	__u64 asked; /* the balancer for a thread, by the runqueue's clock, ns */
 	__u64 alone; /* the thread of the tree that woke on it while it rested */
 	__u32 idle;  /* has no thread to run */
@@ -94,7 +95,7 @@ struct mllb_sums {
 	struct mllb_use use; /* of threads that ended; after account() of all */
 };
 
-_Static_assert(sizeof(struct mllb_place) == 48, "mllb_place");
+_Static_assert(sizeof(struct mllb_place) == 56, "mllb_place");
 _Static_assert(sizeof(struct mllb_member) == 72, "mllb_member");
 _Static_assert(sizeof(struct mllb_starved) == 56, "mllb_starved");
 _Static_assert(sizeof(struct mllb_reaction) == 24 + 8 * LATENCY_BUCKETS, "mllb_reaction");

@@ -40,6 +40,7 @@ type samplerMllbPlace struct {
 	Node  uint16
 	Known uint16
 	Since uint64
+	Left  uint64
 	Asked uint64
 	Alone uint64
 	Idle  uint32
