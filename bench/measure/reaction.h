@@ -206,13 +206,13 @@ static __always_inline void switched(struct mllb_place *c, struct task_struct *p
 {
 	__u32 how = 0;
 	int waiting = overtaken(c, next) + switched_threads(prev, next, runnable, &how);
-	int was = c->idle, is = !next->pid || (was && next->tgid == balancer), idled, newidle;
 	__u64 now = bpf_ktime_get_ns(), waited;
+	int was = c->idle, idled = was || (c->left && now - c->left < BRIEF), newidle;
+	int is = !next->pid || (idled && next->tgid == balancer);
 
 	c->rests = !next->pid;
 	if (is != was) /* atomic, for idle_before() */
 		was = __sync_lock_test_and_set(&c->idle, is);
-	idled = was || (c->left && now - c->left < BRIEF);
 	newidle = how == MOVED_NEWIDLE && !idled && !runnable;
 	if (newidle)
 		c->since = now - (((struct rq___clock *)next->se.cfs_rq->rq)->clock - c->asked);
