@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/parquet-go/parquet-go"
 
@@ -39,6 +40,14 @@ type rawRow struct {
 	LLC            *int64   `parquet:"migrations_llc,optional"`
 	Node           *int64   `parquet:"migrations_node,optional"`
 	Machine        *int64   `parquet:"migrations_machine,optional"`
+	Pulled         *int64   `parquet:"reactions_pulled,optional"`
+	PulledNewidle  *int64   `parquet:"reactions_newidle,optional"`
+	Otherwise      *int64   `parquet:"reactions_otherwise,optional"`
+	ReactionP50    *float64 `parquet:"reaction_p50_seconds,optional"`
+	ReactionP90    *float64 `parquet:"reaction_p90_seconds,optional"`
+	ReactionP99    *float64 `parquet:"reaction_p99_seconds,optional"`
+	ReactionMax    *float64 `parquet:"reaction_max_seconds,optional"`
+	Wasted         *float64 `parquet:"wasted_seconds,optional"`
 	HintFaults     *int64   `parquet:"hint_faults,optional"`
 	PagesMigrated  *int64   `parquet:"numa_pages_migrated,optional"`
 	Load1          *float64 `parquet:"load_1,optional"`
@@ -91,6 +100,9 @@ func (row *rawRow) sample(s *measure.Sample) {
 			*into = whole(s.Migrations[l])
 		}
 	}
+	if r := s.Reactions; r != nil {
+		row.reactions(r)
+	}
 	if s.HasNUMA {
 		row.HintFaults, row.PagesMigrated = whole(s.HintFaults), whole(s.PagesMigrated)
 	}
@@ -102,6 +114,21 @@ func (row *rawRow) sample(s *measure.Sample) {
 			row.Lengths = append(row.Lengths, int64(n))
 		}
 	}
+}
+
+func (row *rawRow) reactions(r *measure.Reactions) {
+	h := &r.Pulled
+	row.Pulled, row.PulledNewidle, row.Otherwise = whole(h.Count), whole(r.Newidle), whole(r.Otherwise)
+	row.Wasted = seconds64(r.Wasted)
+	if h.Count > 0 {
+		row.ReactionP50, row.ReactionP90, row.ReactionP99 = seconds64(h.Quantile(0.5)), seconds64(h.Quantile(0.9)), seconds64(h.Quantile(0.99))
+		row.ReactionMax = seconds64(h.Max)
+	}
+}
+
+func seconds64(d time.Duration) *float64 {
+	v := d.Seconds()
+	return &v
 }
 
 func whole[T int | uint64](n T) *int64 {

@@ -71,6 +71,9 @@ var metrics = []metric{
 	{"queue", "tasks", "tasks on a CPU's queue, mean over samples and CPUs", sampled(meanLength)},
 	{"switches", "", "context switches", sampled(func(s *measure.Sample) (float64, bool) { return float64(s.Voluntary + s.Involuntary), true })},
 	{"migrations", "", "moves of a thread to another CPU", sampled(migrations)},
+	{"react-p50", "us", "from when a CPU is idle while a thread waits elsewhere to when it runs such a thread, median", sampled(reaction(0.5))},
+	{"react-p99", "us", "the same, 99th percentile", sampled(reaction(0.99))},
+	{"wasted", "ms", "time that CPUs were idle, but no more of them than its threads waited", sampled(wasted)},
 	{"hint-faults", "", "NUMA hint faults of the whole machine", sampled(func(s *measure.Sample) (float64, bool) { return float64(s.HintFaults), s.HasNUMA })},
 	{"numa-pages", "", "pages moved to another node, in the whole machine", sampled(func(s *measure.Sample) (float64, bool) { return float64(s.PagesMigrated), s.HasNUMA })},
 }
@@ -98,6 +101,22 @@ func migrations(s *measure.Sample) (float64, bool) {
 		n += by
 	}
 	return float64(n), s.HasMigrations
+}
+
+func reaction(q float64) func(*measure.Sample) (float64, bool) {
+	return func(s *measure.Sample) (float64, bool) {
+		if s.Reactions == nil || s.Reactions.Pulled.Count == 0 {
+			return 0, false
+		}
+		return float64(s.Reactions.Pulled.Quantile(q)) / 1e3, true
+	}
+}
+
+func wasted(s *measure.Sample) (float64, bool) {
+	if s.Reactions == nil {
+		return 0, false
+	}
+	return s.Reactions.Wasted.Seconds() * 1e3, true
 }
 
 func meanImbalance(s *measure.Sample) (float64, bool) {

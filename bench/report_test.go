@@ -53,11 +53,25 @@ func sampleRun(t testing.TB) (Head, []Record) {
 		r.Sample = &measure.Sample{Wall: time.Duration(r.Wall * 1e9), By: "bpf", HasQueues: true, HasMigrations: true, HasRunDelay: true,
 			MaxImbalance: []uint32{1, uint32(i % 3), 2}, Lengths: []uint64{5, 60, 30, 4, 0, 1}, RunDelay: time.Second + time.Duration(i)*time.Millisecond,
 			Voluntary: 900, Involuntary: uint64(100 + i), Migrations: [topology.NumLevels]uint64{0, uint64(20 + i%5), 0, 3}}
+		r.Sample.Reactions = reactions(s.Arm == "own", i)
 		sampleArm(&r, cfg.Arm(s.Arm), i)
 		records = append(records, r)
 	}
 	records[len(records)-1].Failed = "exit status 1: \x1b[2J<script>"
 	return h, records
+}
+
+// reactions of stock, or late ones; in some runs nothing was pulled.
+func reactions(late bool, i int) *measure.Reactions {
+	var pulled measure.Recorder
+	for k := range i % 4 {
+		d := time.Duration(5+k) * time.Microsecond
+		if late {
+			d *= 1000
+		}
+		pulled.Add(d)
+	}
+	return &measure.Reactions{Pulled: pulled.Histogram(), Otherwise: 3, Wasted: time.Duration(i) * time.Microsecond}
 }
 
 func sampleArm(r *Record, a *Arm, i int) {

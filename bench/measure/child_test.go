@@ -100,6 +100,15 @@ func newSpin(t testing.TB, n, cpu int) *workload {
 	return w
 }
 
+// end kills it.
+func (w *workload) end() {
+	w.t.Helper()
+	if err := w.cmd.Process.Kill(); err != nil {
+		w.t.Fatal(err)
+	}
+	_ = w.cmd.Wait() // by a signal
+}
+
 func (w *workload) pid() int { return w.cmd.Process.Pid }
 
 func (w *workload) begin() {

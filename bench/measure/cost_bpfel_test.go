@@ -24,34 +24,40 @@ type costMllbCosts struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	costMapCosts       = "costs"
-	costMapPlaces      = "places"
-	costMapSeries      = "series"
-	costMapSums        = "sums"
-	costMapTicks       = "ticks"
-	costMapTree        = "tree"
-	costProgAccount    = "account"
-	costProgAfter      = "after"
-	costProgBefore     = "before"
-	costProgBegin      = "begin"
-	costProgEmpty      = "empty"
-	costProgEnd        = "end"
-	costProgNothing    = "nothing"
-	costProgOnExit     = "on_exit"
-	costProgOnFork     = "on_fork"
-	costProgOnFree     = "on_free"
-	costProgOnMigrate  = "on_migrate"
-	costProgSampleOnce = "sample_once"
-	costProgScan       = "scan"
-	costProgThousand   = "thousand"
-	costVarHasDelay    = "has_delay"
-	costVarInterval    = "interval"
-	costVarJoined      = "joined"
-	costVarLengths     = "lengths"
-	costVarRoot        = "root"
-	costVarSamples     = "samples"
-	costVarVersion     = "version"
-	costVarWhich       = "which"
+	costMapCosts        = "costs"
+	costMapPlaces       = "places"
+	costMapReactions    = "reactions"
+	costMapSeries       = "series"
+	costMapStarved      = "starved"
+	costMapSums         = "sums"
+	costMapTicks        = "ticks"
+	costMapTree         = "tree"
+	costProgAccount     = "account"
+	costProgAfter       = "after"
+	costProgBefore      = "before"
+	costProgBegin       = "begin"
+	costProgEmpty       = "empty"
+	costProgEnd         = "end"
+	costProgNothing     = "nothing"
+	costProgOnExit      = "on_exit"
+	costProgOnFork      = "on_fork"
+	costProgOnFree      = "on_free"
+	costProgOnMigrate   = "on_migrate"
+	costProgOnSwitch    = "on_switch"
+	costProgOnWakeup    = "on_wakeup"
+	costProgOnWakeupNew = "on_wakeup_new"
+	costProgSampleOnce  = "sample_once"
+	costProgScan        = "scan"
+	costProgThousand    = "thousand"
+	costVarBalancer     = "balancer"
+	costVarHasDelay     = "has_delay"
+	costVarInterval     = "interval"
+	costVarJoined       = "joined"
+	costVarLengths      = "lengths"
+	costVarRoot         = "root"
+	costVarSamples      = "samples"
+	costVarVersion      = "version"
+	costVarWhich        = "which"
 )
 
 // loadCost returns the embedded CollectionSpec for cost.
@@ -96,38 +102,44 @@ type costSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type costProgramSpecs struct {
-	Account    *ebpf.ProgramSpec `ebpf:"account"`
-	After      *ebpf.ProgramSpec `ebpf:"after"`
-	Before     *ebpf.ProgramSpec `ebpf:"before"`
-	Begin      *ebpf.ProgramSpec `ebpf:"begin"`
-	Empty      *ebpf.ProgramSpec `ebpf:"empty"`
-	End        *ebpf.ProgramSpec `ebpf:"end"`
-	Nothing    *ebpf.ProgramSpec `ebpf:"nothing"`
-	OnExit     *ebpf.ProgramSpec `ebpf:"on_exit"`
-	OnFork     *ebpf.ProgramSpec `ebpf:"on_fork"`
-	OnFree     *ebpf.ProgramSpec `ebpf:"on_free"`
-	OnMigrate  *ebpf.ProgramSpec `ebpf:"on_migrate"`
-	SampleOnce *ebpf.ProgramSpec `ebpf:"sample_once"`
-	Scan       *ebpf.ProgramSpec `ebpf:"scan"`
-	Thousand   *ebpf.ProgramSpec `ebpf:"thousand"`
+	Account     *ebpf.ProgramSpec `ebpf:"account"`
+	After       *ebpf.ProgramSpec `ebpf:"after"`
+	Before      *ebpf.ProgramSpec `ebpf:"before"`
+	Begin       *ebpf.ProgramSpec `ebpf:"begin"`
+	Empty       *ebpf.ProgramSpec `ebpf:"empty"`
+	End         *ebpf.ProgramSpec `ebpf:"end"`
+	Nothing     *ebpf.ProgramSpec `ebpf:"nothing"`
+	OnExit      *ebpf.ProgramSpec `ebpf:"on_exit"`
+	OnFork      *ebpf.ProgramSpec `ebpf:"on_fork"`
+	OnFree      *ebpf.ProgramSpec `ebpf:"on_free"`
+	OnMigrate   *ebpf.ProgramSpec `ebpf:"on_migrate"`
+	OnSwitch    *ebpf.ProgramSpec `ebpf:"on_switch"`
+	OnWakeup    *ebpf.ProgramSpec `ebpf:"on_wakeup"`
+	OnWakeupNew *ebpf.ProgramSpec `ebpf:"on_wakeup_new"`
+	SampleOnce  *ebpf.ProgramSpec `ebpf:"sample_once"`
+	Scan        *ebpf.ProgramSpec `ebpf:"scan"`
+	Thousand    *ebpf.ProgramSpec `ebpf:"thousand"`
 }
 
 // costMapSpecs contains maps before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type costMapSpecs struct {
-	Costs  *ebpf.MapSpec `ebpf:"costs"`
-	Places *ebpf.MapSpec `ebpf:"places"`
-	Series *ebpf.MapSpec `ebpf:"series"`
-	Sums   *ebpf.MapSpec `ebpf:"sums"`
-	Ticks  *ebpf.MapSpec `ebpf:"ticks"`
-	Tree   *ebpf.MapSpec `ebpf:"tree"`
+	Costs     *ebpf.MapSpec `ebpf:"costs"`
+	Places    *ebpf.MapSpec `ebpf:"places"`
+	Reactions *ebpf.MapSpec `ebpf:"reactions"`
+	Series    *ebpf.MapSpec `ebpf:"series"`
+	Starved   *ebpf.MapSpec `ebpf:"starved"`
+	Sums      *ebpf.MapSpec `ebpf:"sums"`
+	Ticks     *ebpf.MapSpec `ebpf:"ticks"`
+	Tree      *ebpf.MapSpec `ebpf:"tree"`
 }
 
 // costVariableSpecs contains global variables before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type costVariableSpecs struct {
+	Balancer *ebpf.VariableSpec `ebpf:"balancer"`
 	HasDelay *ebpf.VariableSpec `ebpf:"has_delay"`
 	Interval *ebpf.VariableSpec `ebpf:"interval"`
 	Joined   *ebpf.VariableSpec `ebpf:"joined"`
@@ -158,19 +170,23 @@ func (o *costObjects) Close() error {
 //
 // It can be passed to loadCostObjects or ebpf.CollectionSpec.LoadAndAssign.
 type costMaps struct {
-	Costs  *ebpf.Map `ebpf:"costs"`
-	Places *ebpf.Map `ebpf:"places"`
-	Series *ebpf.Map `ebpf:"series"`
-	Sums   *ebpf.Map `ebpf:"sums"`
-	Ticks  *ebpf.Map `ebpf:"ticks"`
-	Tree   *ebpf.Map `ebpf:"tree"`
+	Costs     *ebpf.Map `ebpf:"costs"`
+	Places    *ebpf.Map `ebpf:"places"`
+	Reactions *ebpf.Map `ebpf:"reactions"`
+	Series    *ebpf.Map `ebpf:"series"`
+	Starved   *ebpf.Map `ebpf:"starved"`
+	Sums      *ebpf.Map `ebpf:"sums"`
+	Ticks     *ebpf.Map `ebpf:"ticks"`
+	Tree      *ebpf.Map `ebpf:"tree"`
 }
 
 func (m *costMaps) Close() error {
 	return _CostClose(
 		m.Costs,
 		m.Places,
+		m.Reactions,
 		m.Series,
+		m.Starved,
 		m.Sums,
 		m.Ticks,
 		m.Tree,
@@ -181,6 +197,7 @@ func (m *costMaps) Close() error {
 //
 // It can be passed to loadCostObjects or ebpf.CollectionSpec.LoadAndAssign.
 type costVariables struct {
+	Balancer *ebpf.Variable `ebpf:"balancer"`
 	HasDelay *ebpf.Variable `ebpf:"has_delay"`
 	Interval *ebpf.Variable `ebpf:"interval"`
 	Joined   *ebpf.Variable `ebpf:"joined"`
@@ -195,20 +212,23 @@ type costVariables struct {
 //
 // It can be passed to loadCostObjects or ebpf.CollectionSpec.LoadAndAssign.
 type costPrograms struct {
-	Account    *ebpf.Program `ebpf:"account"`
-	After      *ebpf.Program `ebpf:"after"`
-	Before     *ebpf.Program `ebpf:"before"`
-	Begin      *ebpf.Program `ebpf:"begin"`
-	Empty      *ebpf.Program `ebpf:"empty"`
-	End        *ebpf.Program `ebpf:"end"`
-	Nothing    *ebpf.Program `ebpf:"nothing"`
-	OnExit     *ebpf.Program `ebpf:"on_exit"`
-	OnFork     *ebpf.Program `ebpf:"on_fork"`
-	OnFree     *ebpf.Program `ebpf:"on_free"`
-	OnMigrate  *ebpf.Program `ebpf:"on_migrate"`
-	SampleOnce *ebpf.Program `ebpf:"sample_once"`
-	Scan       *ebpf.Program `ebpf:"scan"`
-	Thousand   *ebpf.Program `ebpf:"thousand"`
+	Account     *ebpf.Program `ebpf:"account"`
+	After       *ebpf.Program `ebpf:"after"`
+	Before      *ebpf.Program `ebpf:"before"`
+	Begin       *ebpf.Program `ebpf:"begin"`
+	Empty       *ebpf.Program `ebpf:"empty"`
+	End         *ebpf.Program `ebpf:"end"`
+	Nothing     *ebpf.Program `ebpf:"nothing"`
+	OnExit      *ebpf.Program `ebpf:"on_exit"`
+	OnFork      *ebpf.Program `ebpf:"on_fork"`
+	OnFree      *ebpf.Program `ebpf:"on_free"`
+	OnMigrate   *ebpf.Program `ebpf:"on_migrate"`
+	OnSwitch    *ebpf.Program `ebpf:"on_switch"`
+	OnWakeup    *ebpf.Program `ebpf:"on_wakeup"`
+	OnWakeupNew *ebpf.Program `ebpf:"on_wakeup_new"`
+	SampleOnce  *ebpf.Program `ebpf:"sample_once"`
+	Scan        *ebpf.Program `ebpf:"scan"`
+	Thousand    *ebpf.Program `ebpf:"thousand"`
 }
 
 func (p *costPrograms) Close() error {
@@ -224,6 +244,9 @@ func (p *costPrograms) Close() error {
 		p.OnFork,
 		p.OnFree,
 		p.OnMigrate,
+		p.OnSwitch,
+		p.OnWakeup,
+		p.OnWakeupNew,
 		p.SampleOnce,
 		p.Scan,
 		p.Thousand,

@@ -21,7 +21,7 @@ struct mllb_costs {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 4);
+	__uint(max_entries, 6);
 	__type(key, __u32);
 	__type(value, struct mllb_costs);
 } costs SEC(".maps");

@@ -16,7 +16,7 @@ import (
 )
 
 // points are where the sampler's programs run.
-var points = []string{"sched_process_fork", "sched_process_exit", "sched_process_free", "sched_migrate_task"}
+var points = []string{"sched_process_fork", "sched_process_exit", "sched_process_free", "sched_migrate_task", "sched_switch", "sched_wakeup"}
 
 // BenchmarkCost counts the instructions that the sampler's programs take:
 //

@@ -3,7 +3,8 @@
 // Package measure tells what the scheduler does to one workload while it runs:
 // the queue lengths of the whole machine, and the migrations, switches, waiting
 // and CPU time of one process tree, counted in the kernel by eBPF. It also
-// measures how long the kernel's balancer takes.
+// measures how long idle CPUs wait for a thread of that tree that waits elsewhere,
+// and how long the kernel's balancer takes.
 package measure
 
 import (
@@ -60,6 +61,8 @@ type Sample struct {
 	Migrations [topology.NumLevels]uint64 `json:"migrations"`
 	// Moves is their sum by the kernel's own count (se.nr_migrations).
 	Moves uint64 `json:"moves"`
+
+	Reactions *Reactions `json:"reactions,omitempty"` // nil: not known
 
 	// Changes of /proc/vmstat; of the whole machine.
 	HasNUMA         bool   `json:"has_numa"`

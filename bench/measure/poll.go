@@ -61,7 +61,7 @@ func openPoll(root string) (*poll, error) {
 
 // missing names what only eBPF measures.
 func (p *poll) missing() []string {
-	all := []string{"queue lengths: they need eBPF", "migrations: they need eBPF", "threads that lived between two looks at /proc"}
+	all := []string{"queue lengths: they need eBPF", "migrations: they need eBPF", "how long CPUs are idle while threads wait: it needs eBPF", "threads that lived between two looks at /proc"}
 	if !p.delay {
 		all = append(all, "waiting for a CPU: the kernel has no /proc/PID/schedstat")
 	}

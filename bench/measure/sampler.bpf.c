@@ -6,6 +6,7 @@
  *
  *	fork:	 the child of a thread in `tree` joins it, before it first runs
  *	migrate: counted by the level crossed, if the thread is in `tree`
+ *	switch, wake-up: how long CPUs are idle while threads of it wait (reaction.h)
  *	exit:	 what the thread used is added up
  *	free:	 and what it used while it exited; it leaves `tree`
  *	timer:	 every runqueue's length (queues.h)
@@ -20,6 +21,7 @@
  * that joined if it started when that did.
  */
 #include "queues.h"
+#include "reaction.h"
 #include "use.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -31,13 +33,6 @@ const volatile __u32 version = SAMPLE_VERSION; /* set here, read by the loader *
 /* Set by the loader before a measurement. */
 __s32 root = 0;
 __u64 interval = 0; /* mean time between samples, ns */
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 1); /* the loader sets what the kernel allows */
-	__type(key, __u64);
-	__type(value, struct mllb_member);
-} tree SEC(".maps");
 
 struct tick {
 	struct bpf_timer timer;
@@ -73,9 +68,7 @@ static __always_inline int join(struct task_struct *t, int born)
 
 static __always_inline int member(struct task_struct *t)
 {
-	__u64 key = (__u64)t;
-
-	return bpf_map_lookup_elem(&tree, &key) != 0;
+	return find(t) != 0;
 }
 
 /*
@@ -100,12 +93,11 @@ SEC("tp_btf/sched_process_exit")
 int on_exit(__u64 *ctx)
 {
 	struct task_struct *t = (void *)ctx[0];
-	__u64 key = (__u64)t;
-	struct mllb_member *m = bpf_map_lookup_elem(&tree, &key);
+	struct mllb_member *m = find(t);
 
 	if (!m && (member(SUMS(t)->group_leader) || member(t->real_parent))) {
 		join(t, 1);
-		m = bpf_map_lookup_elem(&tree, &key);
+		m = find(t);
 	}
 	if (m)
 		count(m, t, 1);
@@ -117,11 +109,12 @@ int on_free(__u64 *ctx)
 {
 	struct task_struct *t = (void *)ctx[0];
 	__u64 key = (__u64)t;
-	struct mllb_member *m = bpf_map_lookup_elem(&tree, &key);
+	struct mllb_member *m = find(t);
 
 	if (!m)
 		return 0;
 	count(m, t, 1);
+	gone(m);
 	bpf_map_delete_elem(&tree, &key);
 	return 0;
 }
@@ -132,11 +125,11 @@ int on_migrate(__u64 *ctx)
 {
 	struct task_struct *t = (void *)ctx[0];
 	__u32 from, to = ctx[1], level = SAMPLE_MACHINE;
+	struct mllb_member *m = find(t);
 	struct mllb_place *a, *b;
 	struct mllb_sums *s;
-	__u64 key = (__u64)t;
 
-	if (!bpf_map_lookup_elem(&tree, &key))
+	if (!m)
 		return 0;
 	from = SUMS(t)->thread_info.cpu;
 	if (from == to)
@@ -149,6 +142,34 @@ int on_migrate(__u64 *ctx)
 	if (a->known && b->known && a->node == b->node)
 		level = a->core == b->core ? SAMPLE_SMT : a->llc == b->llc ? SAMPLE_LLC : SAMPLE_NODE;
 	s->migrations[level]++;
+	moved(m, t, a, b, to == bpf_get_smp_processor_id());
+	return 0;
+}
+
+/* prev->__state is not 0 as long as prev is off the queue and not woken since. */
+SEC("tp_btf/sched_switch")
+int on_switch(__u64 *ctx)
+{
+	struct task_struct *prev = (void *)ctx[1], *next = (void *)ctx[2];
+	__u32 cpu = bpf_get_smp_processor_id();
+	struct mllb_place *c = bpf_map_lookup_elem(&places, &cpu);
+
+	if (c)
+		switched(c, prev, next, (ctx[0] & 1) || !prev->__state);
+	return 0;
+}
+
+SEC("tp_btf/sched_wakeup")
+int on_wakeup(__u64 *ctx)
+{
+	woken((void *)ctx[0]);
+	return 0;
+}
+
+SEC("tp_btf/sched_wakeup_new")
+int on_wakeup_new(__u64 *ctx)
+{
+	woken((void *)ctx[0]);
 	return 0;
 }
 
@@ -170,8 +191,13 @@ int scan(struct bpf_iter__task *ctx)
 	rq = t->se.cfs_rq->rq;
 	cpu = rq->cpu;
 	place = bpf_map_lookup_elem(&places, &cpu);
-	if (place)
+	if (place && !place->rq) {
 		place->rq = (__u64)rq;
+		if (!rq->nr_running)
+			idle_before(place);
+	}
+	if (t->tgid == root)
+		balancer = t->real_parent->tgid;
 	if (member(t))
 		return 0;
 	if (t->tgid != root && !member(t->real_parent) && !member(SUMS(t)->group_leader))

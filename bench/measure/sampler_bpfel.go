@@ -26,6 +26,10 @@ type samplerMllbMember struct {
 		Involuntary uint64
 		Moves       uint64
 	}
+	Running uint16
+	Waits   uint16
+	Moved   uint16
+	Pad     uint16
 }
 
 type samplerMllbPlace struct {
@@ -35,6 +39,36 @@ type samplerMllbPlace struct {
 	Llc   uint16
 	Node  uint16
 	Known uint16
+	Since uint64
+	Left  uint64
+	Asked uint64
+	Alone uint64
+	Idle  uint32
+	Rests uint32
+}
+
+type samplerMllbReaction struct {
+	_       structs.HostLayout
+	Count   uint64
+	Sum     uint64
+	Max     uint64
+	Buckets [528]uint64
+}
+
+type samplerMllbStarved struct {
+	_    structs.HostLayout
+	Lock struct {
+		_   structs.HostLayout
+		Val uint32
+	}
+	Idle    uint32
+	Waiting uint32
+	Open    uint32
+	Since   uint64
+	Last    uint64
+	Wasted  uint64
+	Begun   uint64
+	Newidle uint64
 }
 
 type samplerMllbSums struct {
@@ -58,26 +92,32 @@ type samplerMllbSums struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	samplerMapPlaces     = "places"
-	samplerMapSeries     = "series"
-	samplerMapSums       = "sums"
-	samplerMapTicks      = "ticks"
-	samplerMapTree       = "tree"
-	samplerProgAccount   = "account"
-	samplerProgBegin     = "begin"
-	samplerProgEnd       = "end"
-	samplerProgOnExit    = "on_exit"
-	samplerProgOnFork    = "on_fork"
-	samplerProgOnFree    = "on_free"
-	samplerProgOnMigrate = "on_migrate"
-	samplerProgScan      = "scan"
-	samplerVarHasDelay   = "has_delay"
-	samplerVarInterval   = "interval"
-	samplerVarJoined     = "joined"
-	samplerVarLengths    = "lengths"
-	samplerVarRoot       = "root"
-	samplerVarSamples    = "samples"
-	samplerVarVersion    = "version"
+	samplerMapPlaces       = "places"
+	samplerMapReactions    = "reactions"
+	samplerMapSeries       = "series"
+	samplerMapStarved      = "starved"
+	samplerMapSums         = "sums"
+	samplerMapTicks        = "ticks"
+	samplerMapTree         = "tree"
+	samplerProgAccount     = "account"
+	samplerProgBegin       = "begin"
+	samplerProgEnd         = "end"
+	samplerProgOnExit      = "on_exit"
+	samplerProgOnFork      = "on_fork"
+	samplerProgOnFree      = "on_free"
+	samplerProgOnMigrate   = "on_migrate"
+	samplerProgOnSwitch    = "on_switch"
+	samplerProgOnWakeup    = "on_wakeup"
+	samplerProgOnWakeupNew = "on_wakeup_new"
+	samplerProgScan        = "scan"
+	samplerVarBalancer     = "balancer"
+	samplerVarHasDelay     = "has_delay"
+	samplerVarInterval     = "interval"
+	samplerVarJoined       = "joined"
+	samplerVarLengths      = "lengths"
+	samplerVarRoot         = "root"
+	samplerVarSamples      = "samples"
+	samplerVarVersion      = "version"
 )
 
 // loadSampler returns the embedded CollectionSpec for sampler.
@@ -122,31 +162,37 @@ type samplerSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type samplerProgramSpecs struct {
-	Account   *ebpf.ProgramSpec `ebpf:"account"`
-	Begin     *ebpf.ProgramSpec `ebpf:"begin"`
-	End       *ebpf.ProgramSpec `ebpf:"end"`
-	OnExit    *ebpf.ProgramSpec `ebpf:"on_exit"`
-	OnFork    *ebpf.ProgramSpec `ebpf:"on_fork"`
-	OnFree    *ebpf.ProgramSpec `ebpf:"on_free"`
-	OnMigrate *ebpf.ProgramSpec `ebpf:"on_migrate"`
-	Scan      *ebpf.ProgramSpec `ebpf:"scan"`
+	Account     *ebpf.ProgramSpec `ebpf:"account"`
+	Begin       *ebpf.ProgramSpec `ebpf:"begin"`
+	End         *ebpf.ProgramSpec `ebpf:"end"`
+	OnExit      *ebpf.ProgramSpec `ebpf:"on_exit"`
+	OnFork      *ebpf.ProgramSpec `ebpf:"on_fork"`
+	OnFree      *ebpf.ProgramSpec `ebpf:"on_free"`
+	OnMigrate   *ebpf.ProgramSpec `ebpf:"on_migrate"`
+	OnSwitch    *ebpf.ProgramSpec `ebpf:"on_switch"`
+	OnWakeup    *ebpf.ProgramSpec `ebpf:"on_wakeup"`
+	OnWakeupNew *ebpf.ProgramSpec `ebpf:"on_wakeup_new"`
+	Scan        *ebpf.ProgramSpec `ebpf:"scan"`
 }
 
 // samplerMapSpecs contains maps before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type samplerMapSpecs struct {
-	Places *ebpf.MapSpec `ebpf:"places"`
-	Series *ebpf.MapSpec `ebpf:"series"`
-	Sums   *ebpf.MapSpec `ebpf:"sums"`
-	Ticks  *ebpf.MapSpec `ebpf:"ticks"`
-	Tree   *ebpf.MapSpec `ebpf:"tree"`
+	Places    *ebpf.MapSpec `ebpf:"places"`
+	Reactions *ebpf.MapSpec `ebpf:"reactions"`
+	Series    *ebpf.MapSpec `ebpf:"series"`
+	Starved   *ebpf.MapSpec `ebpf:"starved"`
+	Sums      *ebpf.MapSpec `ebpf:"sums"`
+	Ticks     *ebpf.MapSpec `ebpf:"ticks"`
+	Tree      *ebpf.MapSpec `ebpf:"tree"`
 }
 
 // samplerVariableSpecs contains global variables before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type samplerVariableSpecs struct {
+	Balancer *ebpf.VariableSpec `ebpf:"balancer"`
 	HasDelay *ebpf.VariableSpec `ebpf:"has_delay"`
 	Interval *ebpf.VariableSpec `ebpf:"interval"`
 	Joined   *ebpf.VariableSpec `ebpf:"joined"`
@@ -176,17 +222,21 @@ func (o *samplerObjects) Close() error {
 //
 // It can be passed to loadSamplerObjects or ebpf.CollectionSpec.LoadAndAssign.
 type samplerMaps struct {
-	Places *ebpf.Map `ebpf:"places"`
-	Series *ebpf.Map `ebpf:"series"`
-	Sums   *ebpf.Map `ebpf:"sums"`
-	Ticks  *ebpf.Map `ebpf:"ticks"`
-	Tree   *ebpf.Map `ebpf:"tree"`
+	Places    *ebpf.Map `ebpf:"places"`
+	Reactions *ebpf.Map `ebpf:"reactions"`
+	Series    *ebpf.Map `ebpf:"series"`
+	Starved   *ebpf.Map `ebpf:"starved"`
+	Sums      *ebpf.Map `ebpf:"sums"`
+	Ticks     *ebpf.Map `ebpf:"ticks"`
+	Tree      *ebpf.Map `ebpf:"tree"`
 }
 
 func (m *samplerMaps) Close() error {
 	return _SamplerClose(
 		m.Places,
+		m.Reactions,
 		m.Series,
+		m.Starved,
 		m.Sums,
 		m.Ticks,
 		m.Tree,
@@ -197,6 +247,7 @@ func (m *samplerMaps) Close() error {
 //
 // It can be passed to loadSamplerObjects or ebpf.CollectionSpec.LoadAndAssign.
 type samplerVariables struct {
+	Balancer *ebpf.Variable `ebpf:"balancer"`
 	HasDelay *ebpf.Variable `ebpf:"has_delay"`
 	Interval *ebpf.Variable `ebpf:"interval"`
 	Joined   *ebpf.Variable `ebpf:"joined"`
@@ -210,14 +261,17 @@ type samplerVariables struct {
 //
 // It can be passed to loadSamplerObjects or ebpf.CollectionSpec.LoadAndAssign.
 type samplerPrograms struct {
-	Account   *ebpf.Program `ebpf:"account"`
-	Begin     *ebpf.Program `ebpf:"begin"`
-	End       *ebpf.Program `ebpf:"end"`
-	OnExit    *ebpf.Program `ebpf:"on_exit"`
-	OnFork    *ebpf.Program `ebpf:"on_fork"`
-	OnFree    *ebpf.Program `ebpf:"on_free"`
-	OnMigrate *ebpf.Program `ebpf:"on_migrate"`
-	Scan      *ebpf.Program `ebpf:"scan"`
+	Account     *ebpf.Program `ebpf:"account"`
+	Begin       *ebpf.Program `ebpf:"begin"`
+	End         *ebpf.Program `ebpf:"end"`
+	OnExit      *ebpf.Program `ebpf:"on_exit"`
+	OnFork      *ebpf.Program `ebpf:"on_fork"`
+	OnFree      *ebpf.Program `ebpf:"on_free"`
+	OnMigrate   *ebpf.Program `ebpf:"on_migrate"`
+	OnSwitch    *ebpf.Program `ebpf:"on_switch"`
+	OnWakeup    *ebpf.Program `ebpf:"on_wakeup"`
+	OnWakeupNew *ebpf.Program `ebpf:"on_wakeup_new"`
+	Scan        *ebpf.Program `ebpf:"scan"`
 }
 
 func (p *samplerPrograms) Close() error {
@@ -229,6 +283,9 @@ func (p *samplerPrograms) Close() error {
 		p.OnFork,
 		p.OnFree,
 		p.OnMigrate,
+		p.OnSwitch,
+		p.OnWakeup,
+		p.OnWakeupNew,
 		p.Scan,
 	)
 }

@@ -21,10 +21,10 @@ import (
 )
 
 // sampleVersion is SAMPLE_VERSION of sample.h as this package understands it.
-const sampleVersion = 2
+const sampleVersion = 3
 
 // maxTree bounds the threads that are followed at a time, and so the map's
-// memory: 120 bytes each.
+// memory: 128 bytes each.
 const maxTree = 1 << 17
 
 // tree follows a process tree by eBPF.
@@ -129,11 +129,16 @@ const (
 	onExit
 	onFork
 	onMigrate
+	onSwitch
+	onWakeup
+	onWakeupNew
 	numPrograms
 )
 
 func (t *tree) programs() [numPrograms]*ebpf.Program {
-	return [...]*ebpf.Program{onFree: t.objs.OnFree, onExit: t.objs.OnExit, onFork: t.objs.OnFork, onMigrate: t.objs.OnMigrate}
+	o := &t.objs
+	return [...]*ebpf.Program{onFree: o.OnFree, onExit: o.OnExit, onFork: o.OnFork, onMigrate: o.OnMigrate,
+		onSwitch: o.OnSwitch, onWakeup: o.OnWakeup, onWakeupNew: o.OnWakeupNew}
 }
 
 // reset empties what a measurement before this one left.
@@ -147,8 +152,11 @@ func (t *tree) reset(o Options) error {
 	if err := t.objs.Sums.Put(uint32(0), make([]samplerMllbSums, len(t.places))); err != nil {
 		return fmt.Errorf("reset the sums: %w", err)
 	}
+	if err := t.resetReactions(); err != nil {
+		return err
+	}
 	for v, to := range map[*ebpf.Variable]any{
-		t.objs.Root: int32(o.Root), t.objs.Interval: uint64(o.Interval),
+		t.objs.Root: int32(o.Root), t.objs.Balancer: int32(0), t.objs.Interval: uint64(o.Interval),
 		t.objs.Joined: uint32(0), t.objs.Samples: uint64(0), t.objs.Lengths: [maxLengths]uint64{},
 	} {
 		if err := v.Set(to); err != nil {
@@ -216,7 +224,7 @@ func (t *tree) stop(s *Sample) error {
 		return err
 	}
 	s.By = "bpf"
-	return errors.Join(t.readQueues(s), t.readSums(s))
+	return errors.Join(t.readQueues(s), t.readSums(s), t.readReactions(s))
 }
 
 // detach takes off the programs that events run.

@@ -72,9 +72,10 @@ func (t *tree) readSums(s *Sample) error {
 	}
 	all := total(cpus)
 	// Whom on_exit or on_free missed the other counts, or account.
-	if s.Lost = all.Lost + missed[onFork] + missed[onMigrate]; s.Lost > 0 {
+	if s.Lost = all.Lost + missed[onFork] + missed[onMigrate] + missed[onSwitch] + missed[onWakeup] + missed[onWakeupNew]; s.Lost > 0 {
 		t.log.Warn("parts of the process tree were not followed", "full", all.Lost,
-			"forks", missed[onFork], "migrations", missed[onMigrate], "exits", missed[onExit], "frees", missed[onFree])
+			"forks", missed[onFork], "migrations", missed[onMigrate], "exits", missed[onExit], "frees", missed[onFree],
+			"switches", missed[onSwitch], "wake-ups", missed[onWakeup]+missed[onWakeupNew])
 	}
 	s.sums(&all)
 	if s.HasRunDelay = delay != 0; !s.HasRunDelay {

@@ -70,8 +70,8 @@ func runBenchmark(ctx context.Context, dir, arms string, runs int, out io.Writer
 	return bench.Run(ctx, cfg, o)
 }
 
-// own:never keeps threads where they are. When those of half the CPUs end, the rest
-// are crowded, which stock does not leave so. That is told apart by what is counted,
+// own:never keeps threads where they are, once they are older than DefaultNewborn. When
+// those of half the CPUs end after that, the rest are crowded, which stock does not leave so. That is told apart by what is counted,
 // not by times: on a quiet machine by the imbalance; beside other groups of tasks,
 // whose weight stock balances too (h_load, kernel/sched/fair.c), by the migrations.
 func TestBenchSeesBad(t *testing.T) {
@@ -89,7 +89,7 @@ func TestBenchSeesBad(t *testing.T) {
 	needQuiet(t)
 	var out bytes.Buffer
 	cpus := runtime.NumCPU()
-	r, err := runBenchmark(t.Context(), t.TempDir(), "stock,own:never:max-cpu=0", 4, &out, "crowd", strconv.Itoa(6*cpus), strconv.Itoa(cpus), "1", "2", "free")
+	r, err := runBenchmark(t.Context(), t.TempDir(), "stock,own:never:max-cpu=0", 4, &out, "crowd", strconv.Itoa(6*cpus), strconv.Itoa(cpus), "2.5", "2")
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out.String())
 	}

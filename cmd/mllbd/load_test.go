@@ -24,9 +24,8 @@ func spawn(name string, args ...string) (*exec.Cmd, error) {
 	return cmd, cmd.Start()
 }
 
-// crowd ARGS: N CPUS WHEN SECONDS [free]. It starts N busy processes, spread over the
-// CPUs (free: as the kernel likes; the masks that spread them are set by an owner, who
-// may just be setting that of a held thread, which mllbd then leaves alone), and says so. After WHEN, seconds or a file that must come to be, it ends
+// crowd ARGS: N CPUS WHEN SECONDS. It starts N busy processes, spread over the
+// CPUs, and says so. After WHEN, seconds or a file that must come to be, it ends
 // those on the first half of the CPUs, says so, and the rest after SECONDS more.
 func crowd(args []string) error {
 	runtime.LockOSThread() // Pdeathsig is of the thread that forked (prctl(2))
@@ -50,15 +49,12 @@ func crowd(args []string) error {
 		if err != nil {
 			return err
 		}
-		procs = append(procs, p)
-		if len(args) > 4 {
-			continue
-		}
 		// As many begin on each CPU, whoever else is busy there.
 		var one unix.CPUSet
 		one.Set(i % cpus)
 		_ = unix.SchedSetaffinity(p.Process.Pid, &one)
 		_ = unix.SchedSetaffinity(p.Process.Pid, &whole)
+		procs = append(procs, p)
 	}
 	fmt.Println("started")
 	if strings.HasPrefix(args[2], "/") {
