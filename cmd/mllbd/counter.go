@@ -81,7 +81,7 @@ var counterTable = []counter{
 	{"", "node_queued_tasks", gauge, unitTasks, 0, byNode, "Tasks in the cfs queues of a node's CPUs.", nodes(func(n *nodeStat) uint32 { return n.Total })},
 	{"", "node_imbalance", gauge, unitTasks, 0, byNode, "Longest minus shortest cfs queue of a node, in tasks.", nodes(func(n *nodeStat) uint32 { return n.Max - n.Min })},
 
-	{"threads", "threads", gauge, unitThreads, inView, nil, "Threads in the last snapshot.", one(func(c *counters) int { return c.Threads })},
+	{"threads", "threads", gauge, unitThreads, inView, nil, "Threads in the last snapshot; by eBPF mostly those that run, wait or are held.", one(func(c *counters) int { return c.Threads })},
 	{"unread", "threads_unread_total", counted, unitThreads, everywhere | ifAny, nil, "Threads left out of snapshots because their files could not be read or make no sense, at each snapshot.", one(func(c *counters) uint64 { return c.Unread })},
 	{"managed", "threads_managed", gauge, unitThreads, inView | inLog, nil, "Threads in scope.", one(func(c *counters) int { return c.Managed })},
 	{"", "cpus_left_out", gauge, unitTasks, 0, nil, "CPUs that nobody balances: isolated, nohz_full or without a sched domain.", one(func(c *counters) int { return topology.AllLeftOut(c.LeftOut).Count() })},
@@ -102,6 +102,7 @@ var counterTable = []counter{
 	{"released", "releases_total", counted, unitHolds, inSummary, nil, "Threads that the scheduler gave their mask back.", one(func(c *counters) uint64 { return c.Released })},
 
 	{"ticks", "ticks_total", counted, unitTicks, inView | inSummary, nil, "Ticks of the balance loop.", one(func(c *counters) uint64 { return c.Ticks })},
+	{"", "ticks_whole_total", counted, unitTicks, 0, nil, "Ticks for which all threads of the host were read.", one(func(c *counters) uint64 { return c.Whole })},
 	{"early", "ticks_early_total", counted, unitTicks, inView | inSummary, nil, "Ticks that were not due, but a CPU was idle while threads waited for another.", one(func(c *counters) uint64 { return c.Early })},
 	{"failed", "ticks_failed_total", counted, unitTicks, inView | inSummary, nil, "Ticks that failed and changed nothing.", one(func(c *counters) uint64 { return c.Failed })},
 	{"dropped", "ticks_dropped_total", counted, unitTicks, inView | inSummary, nil, "Ticks dropped because the one before took too long.", one(func(c *counters) uint64 { return c.Dropped })},

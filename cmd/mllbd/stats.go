@@ -52,6 +52,7 @@ type counters struct {
 	ImbalanceSum uint64
 	ImbalanceN   uint64 // ticks that were due and knew of it, of which that is the sum
 	Threads      int
+	Whole        uint64   // ticks whose snapshot had all threads
 	Unread       uint64   // threads left out of snapshots so far: their files make no sense
 	Troubles     []string // why little or nothing happens, in the order in which it was noticed
 	Managed      int
@@ -129,6 +130,9 @@ func (st *stats) Tick(t *scheduler.Tick) {
 
 func (c *counters) threads(t *scheduler.Tick) {
 	c.Threads, c.Managed, c.Held = len(t.Snapshot.Threads), 0, t.Held
+	if !t.Snapshot.Partial {
+		c.Whole++
+	}
 	for i := range t.Snapshot.Threads {
 		if t.Snapshot.Threads[i].Managed {
 			c.Managed++
