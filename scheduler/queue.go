@@ -140,19 +140,18 @@ func (p *pass) candidate(cpu, i int32) *entry {
 
 // sift makes the heap below root one with root, whose children's heaps are.
 func (p *pass) sift(heap []entry, root int32) {
-	e := heap
 	for {
 		child := 2*root + 1
-		if int(child) >= len(e) {
+		if int(child) >= len(heap) {
 			return
 		}
-		if int(child)+1 < len(e) && p.before(&e[child+1], &e[child]) {
+		if int(child)+1 < len(heap) && p.before(&heap[child+1], &heap[child]) {
 			child++
 		}
-		if !p.before(&e[child], &e[root]) {
+		if !p.before(&heap[child], &heap[root]) {
 			return
 		}
-		e[child], e[root] = e[root], e[child]
+		heap[child], heap[root] = heap[root], heap[child]
 		root = child
 	}
 }

@@ -21,8 +21,8 @@
  *	otherwise	it ended, or was interrupted, because another thread woke on the
  *			CPU, or none waited any more.
  *
- * What changes a thread's or a CPU's state has
- * its runqueue locked, but for the sums of all, which have a lock of their own.
+ * What changes a thread's or a CPU's state has its runqueue locked, but for the sums of
+ * all, which have a lock of their own.
  */
 #ifndef REACTION_H
 #define REACTION_H
