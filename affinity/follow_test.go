@@ -99,8 +99,9 @@ func TestFollowLost(t *testing.T) {
 		if !slices.Contains(s.Keep, p.task) {
 			t.Error("what is held is not named")
 		}
-		part := *asleepOr(whole, e, h)
-		if err := e.Sync(&part); err != nil {
+		h.snapshot(&s)
+		s.Partial = !whole
+		if err := e.Sync(&s); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -112,11 +113,4 @@ func TestFollowLost(t *testing.T) {
 	if !untraced.Follow(&s) {
 		t.Error("nobody tells of forks: want all threads read")
 	}
-}
-
-func asleepOr(whole bool, e *Enforcer, h *fakeHost) *features.Snapshot {
-	s := new(features.Snapshot)
-	h.snapshot(s)
-	s.Partial = !whole
-	return s
 }
