@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"mllb/features"
+	"mllb/topology"
 )
 
 // Of mllb.h.
@@ -49,6 +50,8 @@ type awake struct {
 	buf    []byte               // records of a run
 	seen   idSet                // threads of this snapshot
 	met    bool                 // a whole snapshot was taken, which has met the runqueues
+	online string               // the file that lists the CPUs that are online
+	looked int64                // Snapshot.Time at which that was read last
 	init   uint64               // Task of thread 1, or 0
 	audit  audit
 	wholes uint64 // readings of all threads where only the awake ones were asked for
@@ -95,7 +98,7 @@ func (r *Reader) closeAwake() error {
 	if a.program != nil {
 		errs = append(errs, a.program.Close())
 	}
-	*a = awake{err: a.err}
+	*a = awake{err: a.err, online: a.online}
 	return errors.Join(errs...)
 }
 
@@ -142,6 +145,13 @@ func (r *Reader) Awake(s *features.Snapshot) error {
 	if err := r.begin(s); err != nil {
 		return err
 	}
+	if err := r.expect(s.Time); err != nil {
+		return fmt.Errorf("ebpf snapshot: %w", err)
+	}
+	if !r.awake.met {
+		r.awake.wholes++
+		return r.Snapshot(s)
+	}
 	s.Partial = true
 	r.awake.seen.clear()
 	whole, err := r.walk(s, kept)
@@ -160,6 +170,29 @@ func (r *Reader) Awake(s *features.Snapshot) error {
 		return err
 	}
 	r.last = s.Time
+	return nil
+}
+
+// expect has all threads read once a CPU is online whose runqueue no pass has met: it
+// was offline before. It looks once a second.
+func (r *Reader) expect(now int64) error {
+	if now-r.awake.looked < refreshNS {
+		return nil
+	}
+	r.awake.looked = now
+	text, err := os.ReadFile(r.awake.online)
+	if err != nil {
+		return err
+	}
+	online, err := topology.ParseCPUList(string(text))
+	if err != nil {
+		return fmt.Errorf("read %s: %w", r.awake.online, err)
+	}
+	for cpu := range online.All() {
+		if cpu < r.decoder.cpus && u64(r.rqs[cpu*rqSize+int(offRQ):]) == 0 {
+			r.awake.met = false
+		}
+	}
 	return nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strconv"
@@ -47,7 +48,11 @@ func awakeNow(tb testing.TB, r *Reader, s *features.Snapshot) map[int]*features.
 
 // rounds is how often the two ways to read the host are compared: MLLB_ROUNDS times.
 func rounds(t *testing.T) int {
-	text := cmp.Or(os.Getenv("MLLB_ROUNDS"), "300")
+	few := "300"
+	if testing.Short() {
+		few = "20" // an emulated guest takes a second for each
+	}
+	text := cmp.Or(os.Getenv("MLLB_ROUNDS"), few)
 	n, err := strconv.Atoi(text)
 	if err != nil {
 		t.Fatal(err)
@@ -310,6 +315,32 @@ func TestAwakeKeep(t *testing.T) {
 	s.Keep = make([]uint64, maxKept)
 	if awakeNow(t, r, &s); s.Partial {
 		t.Error("more are to be kept than there is room for: want all threads")
+	}
+}
+
+// A CPU whose runqueue no pass has met has all threads read, once it is online.
+func TestAwakeMeets(t *testing.T) {
+	r := openAwake(t, Options{})
+	var s features.Snapshot
+	snapshot(t, r, &s)
+	list := filepath.Join(t.TempDir(), "online")
+	r.awake.online = list
+	for _, tt := range []struct {
+		online string
+		unmet  bool
+		want   bool // all threads are read
+	}{{"0", false, false}, {"0", true, true}, {"1-7", true, false}, {"0", false, false}} {
+		if err := os.WriteFile(list, []byte(tt.online+"\n"), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		snapshot(t, r, &s)
+		if tt.unmet {
+			clear(r.rqs[:rqSize])
+		}
+		r.awake.looked = 0
+		if awakeNow(t, r, &s); s.Partial == tt.want {
+			t.Errorf("%+v: a partial snapshot: %v", tt, s.Partial)
+		}
 	}
 }
 

@@ -92,6 +92,7 @@ func open(opt Options) (_ *Reader, err error) {
 		tunables: newTunables(opt.Root),
 		buf:      make([]byte, readBytes),
 		ancestor: int(opt.Ancestor),
+		awake:    awake{online: filepath.Join(opt.Root, "sys/devices/system/cpu/online")},
 	}
 	defer func() {
 		if err != nil {

@@ -12,6 +12,7 @@ import (
 const (
 	offPass        = unsafe.Offsetof(threadsMllbRq{}.Pass)
 	offClock       = unsafe.Offsetof(threadsMllbRq{}.Clock)
+	offRQ          = unsafe.Offsetof(threadsMllbRq{}.Rq)
 	offLoadAvg     = unsafe.Offsetof(threadsMllbRq{}.LoadAvg)
 	offNrRunning   = unsafe.Offsetof(threadsMllbRq{}.NrRunning)
 	offNrQueued    = unsafe.Offsetof(threadsMllbRq{}.NrQueued)
