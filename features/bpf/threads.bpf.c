@@ -422,10 +422,12 @@ static long step(__u32 n, struct walk *w)
 	if (BPF_CORE_READ(pos, prev) != w->prev || BPF_CORE_READ(t, se.cfs_rq, rq) != w->rq || !BPF_CORE_READ(t, on_rq))
 		return 1;
 	next = BPF_CORE_READ(pos, next);
-	describe(t, w->rq, w->cpu, pass->pass, 0);
-	rec.t.descends = descends(t, pass->self);
-	if (append(pass))
-		return 1;
+	if (!BPF_CORE_READ(t, exit_state)) { /* else it runs for the last time, and its id may be another's */
+		describe(t, w->rq, w->cpu, pass->pass, 0);
+		rec.t.descends = descends(t, pass->self);
+		if (append(pass))
+			return 1;
+	}
 	w->prev = pos;
 	w->pos = next;
 	return 0;
