@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -88,11 +89,20 @@ func TestReload(t *testing.T) {
 	}
 
 	// A cgroup that is excluded from now on is left alone.
-	if strings.Contains(log(), " managed=0 ") {
+	managed := regexp.MustCompile(` managed=[1-9]`) // of those that are awake
+	if !managed.MatchString(log()) {
 		t.Errorf("nothing was managed before, so nothing is shown:\n%s", log())
 	}
 	write("config", base+"model: "+file("model")+"\nexclude: "+l.dir+"\n")
-	says(d, " managed=0 ")
+	says(d, "exclude=["+l.dir+"]")
+	var after string
+	eventually(t, "some seconds pass", func() (bool, any) {
+		_, after, _ = strings.Cut(log(), "exclude=["+l.dir+"]")
+		return strings.Count(after, " managed=") > 4, after
+	})
+	if _, after, _ = strings.Cut(after, " managed="); managed.MatchString(after) { // the first line may be of a tick before
+		t.Errorf("what is excluded is managed:\n%s", log())
+	}
 	if err := d.Process.Signal(unix.SIGTERM); err != nil {
 		t.Fatal(err)
 	}

@@ -23,6 +23,9 @@ func TestSettle(t *testing.T) {
 	if now := resident(t, "RssAnon"); now > anon-garbage/2 {
 		t.Errorf("%d bytes of memory, %d before", now, anon)
 	}
+	if file < 2<<20 {
+		t.Skipf("%d bytes of files: the program is in an initramfs, whose pages count as shared memory", file)
+	}
 	if now := resident(t, "RssFile"); now > file-1<<20 {
 		t.Errorf("%d bytes of files, %d before", now, file)
 	}
