@@ -83,7 +83,7 @@ var counterTable = []counter{
 
 	{"threads", "threads", gauge, unitThreads, inView, nil, "Threads in the last snapshot; by eBPF mostly those that run, wait or are held.", one(func(c *counters) int { return c.Threads })},
 	{"unread", "threads_unread_total", counted, unitThreads, everywhere | ifAny, nil, "Threads left out of snapshots because their files could not be read or make no sense, at each snapshot.", one(func(c *counters) uint64 { return c.Unread })},
-	{"managed", "threads_managed", gauge, unitThreads, inView | inLog, nil, "Threads in scope.", one(func(c *counters) int { return c.Managed })},
+	{"managed", "threads_managed", gauge, unitThreads, inView | inLog, nil, "Threads in scope, of those in the last snapshot.", one(func(c *counters) int { return c.Managed })},
 	{"", "cpus_left_out", gauge, unitTasks, 0, nil, "CPUs that nobody balances: isolated, nohz_full or without a sched domain.", one(func(c *counters) int { return topology.AllLeftOut(c.LeftOut).Count() })},
 	{"cgroups_gone", "cgroups_gone", gauge, unitThreads, inView | inSummary | ifAny, nil, "Cgroups of --cgroup and --exclude that are not there now.", one(func(c *counters) int { return c.CgroupsGone })},
 	{"held", "threads_held", gauge, unitThreads, inView | inLog, nil, "Threads held on one CPU.", one(func(c *counters) int { return c.Held })},
