@@ -50,6 +50,16 @@ func fakeQEMU(play, state string) int {
 		time.Sleep(time.Hour)
 	}
 	status := 5
+	if play == "wait for another" {
+		status = 1
+		for range 1000 {
+			if b, _ := os.ReadFile(state); bytes.Count(b, []byte("\n")) > 1 {
+				status = 0
+				break
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+	}
 	if script, ok := strings.CutPrefix(play, "tests "); ok {
 		var out string
 		if out, status = fakeTests(script, strings.Count(string(b), "\n")); frames.send(kindStdout, []byte(out)) != nil {

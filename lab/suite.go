@@ -12,7 +12,10 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"mllb/internal/namedfile"
 )
@@ -33,12 +36,13 @@ type Suite struct {
 	Packages []string
 	Kernels  []Kernel
 	Guest    Config // shape, accelerator, files; Timeout is that of a package
+	Guests   int    // to run at once; below 1: 1
 	Tries    int    // guests to start when one oopses or hangs
 	Retries  int    // times that what did not pass is run again
 	Short    bool
 	Run      string        // -test.run; "": all
 	Logs     string        // directory for the full outputs
-	Report   func(Package) // called after each package
+	Report   func(Package) // called after each package, by one at a time
 }
 
 // Package is what a package's tests did on one kernel.
@@ -65,8 +69,8 @@ func (p Package) Count(verdict string) int {
 	return n
 }
 
-// All runs everything and returns what came of it; an error is the suite's
-// own, such as a package that does not compile.
+// All runs everything and returns what came of it, in the order in which packages
+// ended; an error is the suite's own, such as a package that does not compile.
 func (s Suite) All(ctx context.Context) ([]Package, error) {
 	bins := map[string]string{}
 	for _, pkg := range s.Packages {
@@ -83,20 +87,32 @@ func (s Suite) All(ctx context.Context) ([]Package, error) {
 	}
 	fixtures := fixtures(s.Root, s.Packages)
 	var all []Package
+	var reporting sync.Mutex
+	guests, ctx := errgroup.WithContext(ctx)
+	guests.SetLimit(max(1, s.Guests))
 	for _, k := range s.Kernels {
 		for _, pkg := range s.Packages {
 			if bins[pkg] == "" {
 				continue
 			}
-			p, err := s.one(ctx, k, pkg, append([]File{{Host: bins[pkg], Guest: path.Join("/bin", filepath.Base(bins[pkg]))}}, fixtures...))
-			if err != nil {
-				return all, err
-			}
-			s.Report(p)
-			all = append(all, p)
+			guests.Go(func() error {
+				if ctx.Err() != nil {
+					return context.Cause(ctx)
+				}
+				p, err := s.one(ctx, k, pkg, append([]File{{Host: bins[pkg], Guest: path.Join("/bin", filepath.Base(bins[pkg]))}}, fixtures...))
+				if err != nil {
+					return err
+				}
+				reporting.Lock()
+				defer reporting.Unlock()
+				s.Report(p)
+				all = append(all, p)
+				return nil
+			})
 		}
 	}
-	return all, nil
+	err := guests.Wait()
+	return all, err
 }
 
 // one runs a package's tests, and what did not pass again.

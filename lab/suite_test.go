@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -131,6 +132,47 @@ func runFakeTests(t *testing.T, play string, retries, guests int) Package {
 	}
 	checkGone(t, state, guests)
 	return p
+}
+
+// As many guests run at once as are asked for: each of these waits for another.
+func TestGuestsAtOnce(t *testing.T) {
+	goTool, err := exec.LookPath("go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := t.TempDir()
+	for name, text := range map[string]string{
+		"go.mod":      "module fake\n",
+		"mlp/x":       "",
+		"features/x":  "",
+		"a/a_test.go": "package a\n\nimport \"testing\"\n\nfunc TestA(*testing.T) {}\n",
+	} {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(root, name)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(root, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	state := playFake(t, "wait for another")
+	t.Setenv("PATH", os.Getenv("PATH")+":"+filepath.Dir(goTool))
+	var reported []string
+	suite := Suite{
+		Root: root, Cache: t.TempDir(), Packages: []string{"a"}, Kernels: []Kernel{{Release: "6.12-fake"}, {Release: "7.2-fake"}},
+		Guest:  Config{Shape: Shape{1, 1, 1, 1}, Init: "/etc/hostname"},
+		Guests: 2, Tries: 1, Logs: t.TempDir(),
+		Report: func(p Package) { reported = append(reported, p.Kernel) },
+	}
+	all, err := suite.All(t.Context())
+	if err != nil || len(all) != 2 || len(reported) != 2 {
+		t.Fatalf("%d packages, %d reported, %v", len(all), len(reported), err)
+	}
+	for _, p := range all {
+		if p.Err != nil {
+			t.Errorf("%s: %v", p.Kernel, p.Err)
+		}
+	}
+	checkGone(t, state, 2)
 }
 
 // playFake makes this binary the only QEMU and returns the file that counts

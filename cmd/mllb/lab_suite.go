@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"time"
 
@@ -24,6 +25,7 @@ type labTestCmd struct {
 	Names   bool          `help:"Print the name of every test, not only of those that failed or were skipped."`
 	Verbose bool          `short:"v" help:"Print the name and the log of every test."`
 	Logs    string        `placeholder:"DIR" help:"Directory of the full outputs. Default: logs in the cache."`
+	Guests  int           `default:"0" placeholder:"N" help:"Guests to run at once. Default: one for each CPU of this host with --threads single, else one."`
 	Timeout time.Duration `default:"20m" help:"Time limit for one package on one kernel."`
 	Retries int           `default:"1" help:"How often to repeat failed tests, in a fresh guest. One that then passes is reported as FLAKY and is no failure: emulated guests get starved."`
 	Package []string      `arg:"" optional:"" help:"Packages to test, such as features/bpf. Default: those whose tests need a kernel."`
@@ -44,6 +46,9 @@ func (c *labTestCmd) Run(ctx context.Context, out output) error {
 func (c *labTestCmd) run(ctx context.Context, out output) error {
 	if c.Retries < 0 {
 		return usagef("--retries %d is below 0", c.Retries)
+	}
+	if c.Guests < 0 {
+		return usagef("--guests %d is below 0", c.Guests)
 	}
 	if err := checkDir("--logs", c.Logs); err != nil {
 		return err
@@ -75,7 +80,7 @@ func (c *labTestCmd) run(ctx context.Context, out output) error {
 	}
 	cfg.Timeout = c.Timeout
 	suite := lab.Suite{
-		Root: root, Cache: cache, Packages: c.Package, Kernels: kernels, Guest: cfg, Tries: c.Tries, Retries: c.Retries,
+		Root: root, Cache: cache, Packages: c.Package, Kernels: kernels, Guest: cfg, Guests: c.guests(cfg), Tries: c.Tries, Retries: c.Retries,
 		Short: c.Short, Run: c.Match, Logs: c.Logs,
 		Report: func(p lab.Package) { c.report(out.stdout, p) },
 	}
@@ -84,6 +89,17 @@ func (c *labTestCmd) run(ctx context.Context, out output) error {
 		return err
 	}
 	return summary(out.stdout, kernels, all)
+}
+
+// guests is how many to run at once: as many as do not share CPUs of the host.
+func (c *labTestCmd) guests(cfg lab.Config) int {
+	switch {
+	case c.Guests > 0:
+		return c.Guests
+	case cfg.Accel == lab.AccelTCG && (cfg.Single || cfg.ICount):
+		return runtime.NumCPU()
+	}
+	return 1
 }
 
 // kernels finds or fetches them.
