@@ -124,7 +124,16 @@ type Runqueue struct {
 	NrNUMARunning      uint32 // tasks that have a preferred node
 	LoadAvg            uint64 // rq.cfs.avg.load_avg
 	Clock              uint64 // rq_clock_task, ns
+
+	// Speed is what the CPU was measured to be worth at this moment, of 1024 for the
+	// machine's fastest, as cpu_capacity is; 0: not known. The kernel does not say it:
+	// the loop writes it (see Snapshot).
+	Speed uint32
 }
+
+// FullSpeed is the Runqueue.Speed of the machine's fastest CPU (SCHED_CAPACITY_SCALE,
+// include/linux/sched.h).
+const FullSpeed = 1024
 
 // Snapshot is a host at one moment. A reader fills it in place and reuses its
 // memory; nothing in it may be kept past the next fill.
@@ -133,7 +142,7 @@ type Runqueue struct {
 //
 //  1. The reader writes what the kernel says. It leaves Managed false, Owner
 //     equal to Allowed and Hold -1.
-//  2. The loop sets Managed, and takes the daemon's own threads out of the load:
+//  2. The loop sets Managed and the runqueues' Speed, and takes the daemon's own threads out of the load:
 //     State and Running, and NrRunning and NrQueued of their runqueues.
 //  3. The enforcer's Sync sets Owner and Hold, clears Managed of what its owner
 //     took over, and sets Allowed of children whose mask it restored. It may
