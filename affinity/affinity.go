@@ -24,6 +24,7 @@ import (
 
 	"mllb/features"
 	"mllb/internal/number"
+	"mllb/topology"
 )
 
 // The kinds of enforcer.
@@ -69,6 +70,9 @@ type ForkSource interface {
 	Untrack(tid int32) error // of a thread that is not tracked (any more): nil
 	Lost() (uint64, error)   // forks that were not reported so far
 	Pinned(tid int32) bool   // anybody else is known to have given it a mask since it was tracked
+	// Guard returns a function that tells which mask anybody else is known to have last
+	// given the thread since it was called, nil if nobody is, and one that ends the guard.
+	Guard(tid int32) (given func() topology.CPUSet, done func(), err error)
 }
 
 // Fork is one fork, as a ForkSource saw it.

@@ -49,6 +49,8 @@ type fakeHost struct {
 	refuse map[int32]error // SetAffinity of these tids fails
 	keeps  bool            // what threads asked for can be read
 	fail   func(op string, tid int32) error
+	race   topology.CPUSet // what the owner sets right before the next SetAffinity
+	given  topology.CPUSet // the same, for Guard
 }
 
 // fails asks the test whether a system call fails.
@@ -267,6 +269,12 @@ func (h *fakeHost) SetAffinity(tid int32, mask topology.CPUSet) error {
 	if h.crash == 0 && !h.after {
 		panic(errKilled)
 	}
+	if own := h.race; own != nil {
+		h.race, h.given, h.pinned[tid] = nil, own, h.traced[tid]
+		if own.Intersects(h.online) {
+			h.set(h.tasks[tid], own)
+		}
+	}
 	t := h.tasks[tid]
 	asked := mask.Clone()
 	asked = asked[:min(len(asked), (h.cpus+63)/64)] // get_user_cpu_mask
@@ -321,6 +329,16 @@ func (h *fakeHost) Track(tid int32) error {
 func (h *fakeHost) Untrack(tid int32) error { delete(h.traced, tid); return nil }
 func (h *fakeHost) Lost() (uint64, error)   { return h.lost, nil }
 func (h *fakeHost) Pinned(tid int32) bool   { return h.pinned[tid] }
+
+func (h *fakeHost) Guard(tid int32) (given func() topology.CPUSet, done func(), err error) {
+	h.given = nil
+	given = func() topology.CPUSet {
+		mask := h.given
+		h.given = nil
+		return mask
+	}
+	return given, func() {}, h.fails("guard", tid)
+}
 
 // fakeConfig is a root with the one file that is read outside of Sys.
 func fakeConfig(dir string, h *fakeHost) Config {

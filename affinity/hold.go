@@ -17,10 +17,10 @@ import (
 // ErrOutside, ErrClosed, or what the system said. A hold on the only CPU that
 // the owner allows is no hold, and no error.
 //
-// The owner's mask is read again right before it is narrowed. Between those
-// two calls, some microseconds, a change by the owner would be lost; nothing
-// in the kernel can close that gap. It is not read back after: Sync looks at
-// every mask on the next tick anyway.
+// The owner's mask is read again right before it is narrowed. A change by the owner
+// between those two calls, some microseconds, is put back if the ForkSource can
+// tell, and lost otherwise. The mask is not read back after: Sync looks at every
+// mask on the next tick anyway.
 func (e *Enforcer) Apply(s *features.Snapshot, holds []features.Hold, lease time.Duration) []error {
 	errs := make([]error, len(holds))
 	e.mu.Lock()
@@ -244,6 +244,11 @@ func (e *Enforcer) narrowTo(n *entry) error {
 		return err
 	}
 	defer done()
+	given, unguard, err := e.guard(n.TID)
+	if err != nil {
+		return err
+	}
+	defer unguard()
 	t, err := e.task(n.TGID, n.TID)
 	if err != nil {
 		return err
@@ -263,6 +268,9 @@ func (e *Enforcer) narrowTo(n *entry) error {
 	}
 	if e.strayed(alive, n.TGID, n.ID) {
 		return ErrGone
+	}
+	if e.overtook(n.TID, given) {
+		return ErrChanged
 	}
 	return nil
 }

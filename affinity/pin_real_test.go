@@ -149,7 +149,11 @@ func (c *chosen) look(forked bool) int {
 		want = mask
 		unix.RawSyscall(unix.SYS_SCHED_SETAFFINITY, 0, unsafe.Sizeof(mask), uintptr(unsafe.Pointer(&mask)))
 	}
-	for range 60 { // some ticks; an inherited mask is given back by then
+	looks := 60 // some ticks
+	if c.cpu < 0 {
+		looks = 400 // an inherited mask is given back by then, however busy the machine is
+	}
+	for range looks {
 		nap(5e6, forked)
 		for i := range mask {
 			mask[i] = 0
@@ -233,12 +237,10 @@ func pinsReal(t *testing.T, sys *linux, marks Marks) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if marks == nil {
-		if err := forks.WatchPins(); err != nil {
-			t.Logf("who pins itself to the CPU that it was born on loses that: %v", err)
-		} else {
-			exact = true
-		}
+	if err := forks.WatchPins(); err != nil {
+		t.Logf("who pins itself at the very moment of a change, or without marks to the CPU that it was born on, may lose that: %v", err)
+	} else {
+		exact = true
 	}
 	n := "400"
 	if testing.Short() {
@@ -301,8 +303,7 @@ func pinsReal(t *testing.T, sys *linux, marks Marks) {
 		var holds []features.Hold
 		for i := range s.Threads {
 			th := &s.Threads[i]
-			// As Filter does it: whose mask nobody narrowed, and who is not new. Children never grow so old:
-			// a mask set at the very moment of a hold is lost, and no tracer can help that.
+			// As Filter does it: whose mask nobody narrowed, and who is not new. Children never grow so old.
 			if th.Session == session && s.Masks[th.Owner].Equal(allowed) && s.Time/1e7-int64(th.Start) > 600 {
 				holds = append(holds, features.Hold{Thread: int32(i), CPU: int32(rand.IntN(allowed.Count()))})
 			}

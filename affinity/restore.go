@@ -35,6 +35,20 @@ func (r *Report) count(o outcome) {
 // got the mask only if all other ids were used up within microseconds. That is
 // seen, counted and said, but cannot be undone: its own mask is not known.
 func (e *Enforcer) giveBack(n *entry, id features.ID, tgid int32, ours func(topology.CPUSet) bool) (outcome, error) {
+	given, done, err := e.guard(id.TID)
+	if err != nil {
+		return e.failure(err)
+	}
+	defer done()
+	o, err := e.widenIfOurs(n, id, tgid, ours)
+	if o == restored && e.overtook(id.TID, given) {
+		e.stats.Restored--
+		o = notOurs
+	}
+	return o, err
+}
+
+func (e *Enforcer) widenIfOurs(n *entry, id features.ID, tgid int32, ours func(topology.CPUSet) bool) (outcome, error) {
 	alive, done, err := e.sys.Watch(id.TID)
 	if err != nil {
 		return e.failure(err)
@@ -72,6 +86,31 @@ func (e *Enforcer) giveBack(n *entry, id features.ID, tgid int32, ours func(topo
 	e.stats.Restored++
 	return restored, nil
 }
+
+// guard has overtook know of the masks that anybody else gives a thread from now on.
+func (e *Enforcer) guard(tid int32) (given func() topology.CPUSet, done func(), err error) {
+	if e.cfg.Forks == nil {
+		return func() topology.CPUSet { return nil }, func() {}, nil
+	}
+	return e.cfg.Forks.Guard(tid)
+}
+
+// overtook reports whether anybody else gave a thread a mask while it was looked at
+// and changed, and gives it that: which of the two came last is not known. What the
+// kernel refused them changed nothing.
+func (e *Enforcer) overtook(tid int32, given func() topology.CPUSet) (was bool) {
+	for range maxOvertakings {
+		mask := given()
+		if mask == nil {
+			break
+		}
+		was = e.sys.SetAffinity(tid, mask) == nil || was
+	}
+	return was
+}
+
+// maxOvertakings ends a race with one who sets masks all the time.
+const maxOvertakings = 16
 
 // explain tells why a held thread's mask is neither ours nor its owner's: if the
 // kernel changed it, and not the owner, the owner's mask is set again.

@@ -132,9 +132,9 @@ func (s *session) openEnforcer() error {
 		s.forks = &forkTracer{forks: forks, beside: cfg.Kind != affinity.KindCPUSet, log: s.log}
 		cfg.Forks = forks
 	}
-	if forks != nil && s.marks == nil && cfg.Kind != affinity.KindCPUSet {
+	if forks != nil && cfg.Kind != affinity.KindCPUSet {
 		if err := forks.WatchPins(); err != nil {
-			s.log.Info("a child that pins itself to the CPU that its parent is held on loses that", "why", err)
+			s.log.Info(pinsLost[s.marks == nil], "why", err)
 		}
 	}
 	enforcer, report, err := affinity.Open(cfg)
@@ -153,6 +153,13 @@ func (s *session) openEnforcer() error {
 	}
 	s.openIdle()
 	return nil
+}
+
+// pinsLost is what masks that owners set are lost where nobody tells of them, by
+// whether marks are lacking as well.
+var pinsLost = map[bool]string{
+	false: "a mask that an owner sets at the very moment at which mllbd changes it may be lost",
+	true:  "a mask that an owner sets at the very moment at which mllbd changes it may be lost, and a child that pins itself to the CPU that its parent is held on loses that",
 }
 
 // openMarks has the enforcer tell masks that mllb set from their owners' for

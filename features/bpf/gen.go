@@ -12,5 +12,5 @@ package bpf
 // and swap is of BPF's third version of instructions (Linux 5.12).
 //go:generate go tool bpf2go -cc clang-19 -no-global-types -target bpfel -type mllb_thread -type mllb_rq -type mllb_awake threads threads.bpf.c -- -Wall -Werror -I/usr/include/x86_64-linux-gnu -I/usr/include/aarch64-linux-gnu
 //go:generate go tool bpf2go -cc clang-19 -no-global-types -target bpfel -type mllb_fork forks forks.bpf.c -- -Wall -Werror -I/usr/include/x86_64-linux-gnu -I/usr/include/aarch64-linux-gnu
-//go:generate go tool bpf2go -cc clang-19 -no-global-types -target bpfel pins pins.bpf.c -- -Wall -Werror -I/usr/include/x86_64-linux-gnu -I/usr/include/aarch64-linux-gnu
+//go:generate go tool bpf2go -cc clang-19 -no-global-types -target bpfel -type mllb_given pins pins.bpf.c -- -Wall -Werror -I/usr/include/x86_64-linux-gnu -I/usr/include/aarch64-linux-gnu
 //go:generate go tool bpf2go -cc clang-19 -no-global-types -target bpfel idle idle.bpf.c -- -mcpu=v3 -Wall -Werror -I/usr/include/x86_64-linux-gnu -I/usr/include/aarch64-linux-gnu

@@ -65,6 +65,10 @@ struct cpumask {
 	unsigned long bits[1];
 };
 
+struct affinity_context { /* 6.2 and later (713a2e21a513) */
+	const struct cpumask *new_mask;
+};
+
 struct upid {
 	int nr;
 };

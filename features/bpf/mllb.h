@@ -12,7 +12,7 @@
 #include <linux/types.h>
 
 /* Raised with every change below; the loader refuses an object that differs. */
-#define MLLB_VERSION 4
+#define MLLB_VERSION 5
 
 /* NR_CPUS and MAX_NUMNODES are at most this (arch/x86/Kconfig, 6.12). */
 #define MLLB_MAX_CPUS 8192
@@ -115,6 +115,12 @@ struct mllb_rq {
 #define MLLB_TRACKED 1
 #define MLLB_PINNED 2	/* and that was given a mask by anybody else since */
 
+/* What anybody but mllbd last gave a thread in the map `guarded`. */
+struct mllb_given {
+	__u64 calls;		/* how many there were; the mask is of the last */
+	__u64 mask[MLLB_MAX_WORDS];
+};
+
 /* One fork by a thread in the map `held`. */
 struct mllb_fork {
 	__u64 start;		/* the child's start_boottime, ns */
@@ -127,5 +133,6 @@ struct mllb_fork {
 _Static_assert(sizeof(struct mllb_thread) == 112, "mllb_thread");
 _Static_assert(sizeof(struct mllb_rq) == 80, "mllb_rq");
 _Static_assert(sizeof(struct mllb_fork) == 24, "mllb_fork");
+_Static_assert(sizeof(struct mllb_given) == 1032, "mllb_given");
 
 #endif

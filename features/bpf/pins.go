@@ -5,9 +5,12 @@ package bpf
 import (
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
+
+	"mllb/topology"
 )
 
 // What the map held has of a thread (mllb.h).
@@ -16,9 +19,9 @@ const (
 	forkPinned
 )
 
-// WatchPins has Pinned tell which threads anybody but this process gave a mask. It
-// is for kernels before 6.2, where a snapshot's Asked does not. Its errors are like
-// Open's.
+// WatchPins has Guard tell which mask anybody but this process gives a thread, and
+// Pinned whether it did, which a snapshot's Asked does not before 6.2. Its errors
+// are like Open's.
 func (f *Forks) WatchPins() error {
 	if err := f.openPins(); err != nil {
 		_ = f.pins.Close()
@@ -39,6 +42,13 @@ func (f *Forks) openPins() error {
 	if err := spec.Variables[pinsVarSelf].Set(uint32(os.Getpid())); err != nil {
 		return err
 	}
+	cpus, err := possible("/sys/devices/system/cpu/possible")
+	if err != nil {
+		return err
+	}
+	if err := spec.Variables[pinsVarMaskSize].Set(uint32(8 * ((cpus + 63) / 64))); err != nil {
+		return err
+	}
 	spec.Maps[pinsMapHeld].MaxEntries, spec.Maps[pinsMapHeld].Flags = f.objs.Held.MaxEntries(), f.objs.Held.Flags()
 	if err := spec.LoadAndAssign(&f.pins, withTypes(ebpf.CollectionOptions{
 		MapReplacements: map[string]*ebpf.Map{pinsMapHeld: f.objs.Held},
@@ -51,6 +61,29 @@ func (f *Forks) openPins() error {
 	}
 	f.links = append(f.links, l)
 	return nil
+}
+
+// Guard returns a function that tells which mask anybody else last gave a thread
+// since it was called, or nil, and one that ends the guard. Without WatchPins nobody
+// is seen to.
+func (f *Forks) Guard(tid int32) (given func() topology.CPUSet, done func(), err error) {
+	m := f.pins.Guarded
+	if m == nil {
+		return func() topology.CPUSet { return nil }, func() {}, nil
+	}
+	var now pinsMllbGiven
+	if err := m.Put(tid, &now); err != nil {
+		return nil, nil, fmt.Errorf("guard the mask of thread %d: %w", tid, err)
+	}
+	calls := uint64(0)
+	given = func() topology.CPUSet {
+		if m.Lookup(tid, &now) != nil || now.Calls == calls {
+			return nil
+		}
+		calls = now.Calls
+		return slices.Clone(now.Mask[:])
+	}
+	return given, func() { _ = m.Delete(tid) }, nil
 }
 
 // Pinned reports whether anybody else gave a thread a mask since it was tracked,

@@ -8,16 +8,25 @@ import (
 	_ "embed"
 	"fmt"
 	"io"
+	"structs"
 
 	"github.com/cilium/ebpf"
 )
+
+type pinsMllbGiven struct {
+	_     structs.HostLayout
+	Calls uint64
+	Mask  [128]uint64
+}
 
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
+	pinsMapGuarded        = "guarded"
 	pinsMapHeld           = "held"
 	pinsProgOnSetaffinity = "on_setaffinity"
+	pinsVarMaskSize       = "mask_size"
 	pinsVarSelf           = "self"
 	pinsVarVersion        = "version"
 )
@@ -71,15 +80,17 @@ type pinsProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type pinsMapSpecs struct {
-	Held *ebpf.MapSpec `ebpf:"held"`
+	Guarded *ebpf.MapSpec `ebpf:"guarded"`
+	Held    *ebpf.MapSpec `ebpf:"held"`
 }
 
 // pinsVariableSpecs contains global variables before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type pinsVariableSpecs struct {
-	Self    *ebpf.VariableSpec `ebpf:"self"`
-	Version *ebpf.VariableSpec `ebpf:"version"`
+	MaskSize *ebpf.VariableSpec `ebpf:"mask_size"`
+	Self     *ebpf.VariableSpec `ebpf:"self"`
+	Version  *ebpf.VariableSpec `ebpf:"version"`
 }
 
 // pinsObjects contains all objects after they have been loaded into the kernel.
@@ -102,11 +113,13 @@ func (o *pinsObjects) Close() error {
 //
 // It can be passed to loadPinsObjects or ebpf.CollectionSpec.LoadAndAssign.
 type pinsMaps struct {
-	Held *ebpf.Map `ebpf:"held"`
+	Guarded *ebpf.Map `ebpf:"guarded"`
+	Held    *ebpf.Map `ebpf:"held"`
 }
 
 func (m *pinsMaps) Close() error {
 	return _PinsClose(
+		m.Guarded,
 		m.Held,
 	)
 }
@@ -115,8 +128,9 @@ func (m *pinsMaps) Close() error {
 //
 // It can be passed to loadPinsObjects or ebpf.CollectionSpec.LoadAndAssign.
 type pinsVariables struct {
-	Self    *ebpf.Variable `ebpf:"self"`
-	Version *ebpf.Variable `ebpf:"version"`
+	MaskSize *ebpf.Variable `ebpf:"mask_size"`
+	Self     *ebpf.Variable `ebpf:"self"`
+	Version  *ebpf.Variable `ebpf:"version"`
 }
 
 // pinsPrograms contains all programs after they have been loaded into the kernel.

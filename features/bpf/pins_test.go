@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"mllb/topology"
 )
 
 // TestPinned: a tracked thread that anybody else gives a mask is told from one that
@@ -44,4 +46,51 @@ func TestPinned(t *testing.T) {
 	if f.Pinned(1) {
 		t.Error("a thread that is not tracked is pinned")
 	}
+}
+
+// TestGuard: what anybody else gives a guarded thread is told once, as it was asked for.
+func TestGuard(t *testing.T) {
+	taskset, err := exec.LookPath("taskset")
+	if err != nil {
+		t.Skip(err)
+	}
+	f := openTracer(t, usual)
+	skipUnless(t, f.WatchPins())
+	sh, other := shell(t, ":"), shell(t, ":")
+	given, done, err := f.Guard(int32(sh.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	set := func(sh *waiting, mask string) {
+		t.Helper()
+		if out, err := exec.Command(taskset, "-p", mask, strconv.Itoa(sh.Process.Pid)).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}
+	expect := func(what string, want topology.CPUSet) {
+		t.Helper()
+		if got := given(); !got.Equal(want) || (got == nil) != (want == nil) {
+			t.Errorf("%s: {%s}, want {%s}", what, got, want)
+		}
+	}
+	expect("nobody", nil)
+	var all unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &all); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.SchedSetaffinity(sh.Process.Pid, &all); err != nil {
+		t.Fatal(err)
+	}
+	expect("this process", nil)
+	set(other, "1")
+	expect("another thread", nil)
+	set(sh, "1")
+	expect("one CPU", topology.NewCPUSet(0))
+	expect("told already", nil)
+	set(sh, "3")
+	set(sh, "1")
+	expect("two calls", topology.NewCPUSet(0))
+	done()
+	set(sh, "1")
+	expect("not guarded any more", nil)
 }

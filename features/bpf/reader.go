@@ -22,7 +22,7 @@ import (
 )
 
 // version is MLLB_VERSION of mllb.h as this package understands it.
-const version = 4
+const version = 5
 
 // maxNodes is MLLB_MAX_NODES of mllb.h.
 const maxNodes = 1024
