@@ -26,7 +26,7 @@ type Reader struct {
 }
 
 // Open opens a finished file. ErrUnfinished says that Repair has to finish it
-// first. What is damaged, or not a dataset of this schema, is refused with an
+// first. What is damaged, or a dataset of no schema that is known, is refused with an
 // error of one line that names the file and the fault.
 func Open(path string) (*Reader, error) {
 	if _, err := os.Lstat(partsOf(path)); err == nil {
