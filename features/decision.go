@@ -66,6 +66,10 @@ type Decision struct {
 	SrcLen, DstLen        uint32 // rq.cfs.h_nr_running (6.12), h_nr_queued (6.14 and later)
 	SrcLoad, DstLoad      uint64 // rq.cfs.avg.load_avg
 
+	// What the two CPUs are worth. The kernel's rule looks at neither; 0 where not known.
+	SrcSpeed, DstSpeed               uint32 // measured, of FullSpeed: Runqueue.Speed
+	SrcBusySiblings, DstBusySiblings uint8  // CPUs of the same core, without the CPU itself, that have something to run
+
 	// The balance attempt.
 	NrBalanceFailed uint32 // sd.nr_balance_failed
 	CacheNiceTries  uint32 // sd.cache_nice_tries

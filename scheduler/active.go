@@ -36,6 +36,9 @@ func (p *pass) push(pl *pull) bool {
 		c.Active, c.Reason = true, Moved
 	}
 	p.plan.Candidates = append(p.plan.Candidates, c)
+	if c.Active {
+		p.fill(&p.plan.Candidates[len(p.plan.Candidates)-1].Decision, pl.d, &p.s.Threads[e.thread], e.cpu, pl.dst)
+	}
 	if c.Reason != Moved {
 		return false
 	}

@@ -21,6 +21,8 @@ func (p *pass) fill(d *features.Decision, dom *domain, t *features.Thread, src, 
 
 		SrcNrRunning: from.NrRunning, SrcNrPreferredRunning: from.NrPreferredRunning, DstNrRunning: to.NrRunning,
 		SrcLen: from.NrQueued, DstLen: to.NrQueued, SrcLoad: from.LoadAvg, DstLoad: to.LoadAvg,
+		SrcSpeed: from.Speed, DstSpeed: to.Speed,
+		SrcBusySiblings: p.busySiblings(src), DstBusySiblings: p.busySiblings(dst),
 
 		NrBalanceFailed: p.state.failed[dom.level][dst], CacheNiceTries: dom.tries,
 
@@ -52,6 +54,16 @@ func (p *pass) runqueue(cpu int32) features.Runqueue {
 	load := int64(min(rq.LoadAvg, math.MaxInt64/2)) + q.loadAvg
 	rq.LoadAvg = uint64(max(load, 0))
 	return rq
+}
+
+// busySiblings counts the other CPUs of a CPU's core that have something to run
+// after the moves planned so far.
+func (p *pass) busySiblings(cpu int32) uint8 {
+	n := p.coreBusy[p.layout.core[cpu]]
+	if p.queues[cpu].len > 0 {
+		n-- // itself
+	}
+	return uint8(min(n, math.MaxUint8))
 }
 
 func adjust(n uint32, by int32) uint32 {

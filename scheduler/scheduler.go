@@ -115,11 +115,11 @@ type Candidate struct {
 	From, To int32 // CPUs
 	Level    topology.Level
 	Reason   Reason
-	Hold     int32 // index into Plan.Holds of its move, or -1: not moved
-	Asked    bool  // the policy was asked; Decision and Verdict are set
-	Active   bool  // active balance: a running thread pushed, without the policy
-	Decision features.Decision
-	Verdict  Verdict
+	Hold     int32             // index into Plan.Holds of its move, or -1: not moved
+	Asked    bool              // the policy was asked
+	Active   bool              // active balance: a running thread pushed, without the policy
+	Decision features.Decision // of what was Asked or is Active
+	Verdict  Verdict           // of what was Asked
 }
 
 // HoldPolicy says which managed threads `own` holds (--hold).

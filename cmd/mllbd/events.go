@@ -105,6 +105,7 @@ func (e *events) write(t *scheduler.Tick, c *scheduler.Candidate) {
 	b = appendInt(b, `},"from":`, int64(c.From))
 	b = appendInt(b, `,"to":`, int64(c.To))
 	b = append(append(append(b, `,"level":"`...), c.Level.String()...), '"')
+	b = appendWorth(b, &c.Decision)
 	if c.Asked {
 		b = e.appendVerdict(b, c)
 	}
@@ -117,6 +118,14 @@ func (e *events) write(t *scheduler.Tick, c *scheduler.Candidate) {
 	e.line = b
 	e.size += len(b)
 	e.out.add(b)
+}
+
+// appendWorth tells what the two CPUs are worth, by the names of a dataset's columns.
+func appendWorth(b []byte, d *features.Decision) []byte {
+	b = appendInt(b, `,"src_speed":`, int64(d.SrcSpeed))
+	b = appendInt(b, `,"dst_speed":`, int64(d.DstSpeed))
+	b = appendInt(b, `,"src_busy_siblings":`, int64(d.SrcBusySiblings))
+	return appendInt(b, `,"dst_busy_siblings":`, int64(d.DstBusySiblings))
 }
 
 func (e *events) appendVerdict(b []byte, c *scheduler.Candidate) []byte {

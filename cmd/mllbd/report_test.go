@@ -44,15 +44,17 @@ func sampleTick(t testing.TB) *scheduler.Tick {
 	}
 	s.Threads[4].Hold, s.Threads[5].Managed = 1, false
 	d := features.Decision{SrcNode: 0, DstNode: 1, SrcLen: 5, DstLen: 0, SrcLoad: 1500, Idle: features.Idle, PreferredNode: features.NoNode}
+	slow := d
+	slow.SrcSpeed, slow.DstSpeed, slow.SrcBusySiblings, slow.DstBusySiblings = 512, 1024, 1, 2
 	unlike := scheduler.Verdict{Migrate: true, OutOfDistribution: true}
 	yes, no := scheduler.Verdict{Migrate: true, Logit: 3 * features.One / 2}, scheduler.Verdict{Logit: -features.One}
 	plan := &scheduler.Plan{
 		Candidates: []scheduler.Candidate{
 			{Thread: 0, From: 0, To: 2, Level: topology.Machine, Reason: scheduler.Moved, Hold: 0, Asked: true, Decision: d, Verdict: yes},
 			{Thread: 1, From: 0, To: 1, Level: topology.Node, Reason: scheduler.Moved, Hold: 1, Asked: true, Decision: d, Verdict: unlike},
-			{Thread: 2, From: 3, To: 2, Level: topology.Node, Reason: scheduler.Stay, Hold: -1, Asked: true, Decision: d, Verdict: no},
+			{Thread: 2, From: 3, To: 2, Level: topology.Node, Reason: scheduler.Stay, Hold: -1, Asked: true, Decision: slow, Verdict: no},
 			{Thread: 5, From: 3, To: 2, Level: topology.Node, Reason: scheduler.NotManaged, Hold: -1},
-			{Thread: 3, From: 3, To: 2, Level: topology.Node, Reason: scheduler.Moved, Hold: 2, Active: true},
+			{Thread: 3, From: 3, To: 2, Level: topology.Node, Reason: scheduler.Moved, Hold: 2, Active: true, Decision: slow},
 		},
 		Holds:    []features.Hold{{Thread: 0, CPU: 2}, {Thread: 1, CPU: 1}, {Thread: 3, CPU: 2}, {Thread: 2, CPU: 3}},
 		Releases: []int32{4},

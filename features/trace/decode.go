@@ -122,6 +122,7 @@ func (d *decoder) decision(c *call) features.Decision {
 
 		SrcNrRunning: c.SrcNrRunning, SrcNrPreferredRunning: c.SrcNrPreferred, DstNrRunning: c.DstNrRunning,
 		SrcLen: c.SrcLen, DstLen: c.DstLen, SrcLoad: c.SrcLoad, DstLoad: c.DstLoad,
+		SrcBusySiblings: others(c.SrcBusy, c.SrcNrRunning), DstBusySiblings: others(c.DstBusy, c.DstNrRunning),
 
 		NrBalanceFailed: c.BalanceFailed, CacheNiceTries: c.NiceTries,
 
@@ -138,6 +139,14 @@ func (d *decoder) decision(c *call) features.Decision {
 		TaskTotalFaults: c.TaskTotal, GroupTotalFaults: c.GroupTotal,
 		NUMA: &d.topology.NUMA,
 	}
+}
+
+// others takes a CPU itself out of the count of its core's busy CPUs.
+func others(busy uint8, nr uint32) uint8 {
+	if busy > 0 && nr > 0 {
+		busy--
+	}
+	return busy
 }
 
 // domainName cuts at the NUL what the program read beyond it.

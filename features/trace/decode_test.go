@@ -55,7 +55,7 @@ func TestDecode(t *testing.T) {
 	want := features.Record{
 		Decision: features.Decision{
 			SrcCPU: 0, DstCPU: 7, SrcNode: 0, DstNode: 1, Idle: features.NewlyIdle, Domain: features.SDNUMA,
-			SrcNrRunning: 12, SrcNrPreferredRunning: 13, DstNrRunning: 15, SrcLen: 16, DstLen: 17, SrcLoad: 2, DstLoad: 3,
+			SrcNrRunning: 12, SrcNrPreferredRunning: 13, DstNrRunning: 15, SrcLen: 16, DstLen: 17, SrcLoad: 2, DstLoad: 3, SrcBusySiblings: 1,
 			NrBalanceFailed: 18, CacheNiceTries: 19, Fair: true, IdlePolicy: true, NextBuddy: true, CookieMismatch: true,
 			Delta: -4, MigrationCost: 500_000, NUMABalancing: true, HasFaults: true, HasGroup: true, PreferredNode: -1,
 			TaskFaults: []uint64{3, 7}, TaskTotalFaults: 8, GroupFaults: []uint64{11, 15}, GroupTotalFaults: 9, NUMA: &d.topology.NUMA,
@@ -84,6 +84,27 @@ func TestDecode(t *testing.T) {
 	c.Facts, c.DstBusy = factOtherCookie, 0
 	if err := d.decode(encode(t, c), &got); err != nil || got.CookieMismatch {
 		t.Errorf("an idle core takes any cookie: %v, %v", got.CookieMismatch, err)
+	}
+}
+
+// The program counts the CPU itself among the busy ones of its core.
+func TestDecodeSiblings(t *testing.T) {
+	d := newDecoder(t)
+	for _, tt := range []struct {
+		busy    uint8 // of the core
+		nr      uint32
+		sibling uint8
+	}{{0, 0, 0}, {1, 0, 1}, {1, 1, 0}, {2, 9, 1}, {8, 1, 7}, {0, 1, 0}} { // the last: no kernel's
+		var src, dst features.Record
+		if err := d.decode(encode(t, call{SrcBusy: tt.busy, SrcNrRunning: tt.nr}), &src); err != nil {
+			t.Fatal(err)
+		}
+		if err := d.decode(encode(t, call{DstBusy: tt.busy, DstNrRunning: tt.nr}), &dst); err != nil {
+			t.Fatal(err)
+		}
+		if src.SrcBusySiblings != tt.sibling || src.DstBusySiblings != 0 || dst.DstBusySiblings != tt.sibling || dst.SrcBusySiblings != 0 {
+			t.Errorf("%d busy, %d running: %d and %d siblings, want %d", tt.busy, tt.nr, src.SrcBusySiblings, dst.DstBusySiblings, tt.sibling)
+		}
 	}
 }
 

@@ -142,6 +142,10 @@ func Explain(r *Row) string {
 		text(&r.Comm), r.TID, time.Duration(r.Delta), time.Duration(r.MigrationCost), r.SrcCPU, r.SrcNode, r.DstCPU, r.DstNode)
 	fmt.Fprintf(&b, "  domain %s, destination %s, failed %d, nice tries %d; source %d running, %d of them prefer it; destination %d running\n",
 		text(&r.DomainName), r.Idle, r.NrBalanceFailed, r.CacheNiceTries, r.SrcNrRunning, r.SrcNrPreferredRunning, r.DstNrRunning)
+	if r.SrcSpeed|r.DstSpeed != 0 || r.SrcBusySiblings|r.DstBusySiblings != 0 {
+		fmt.Fprintf(&b, "  speed of the source %d, of the destination %d (1024 fastest, 0 not known); busy siblings %d and %d\n",
+			r.SrcSpeed, r.DstSpeed, r.SrcBusySiblings, r.DstBusySiblings)
+	}
 	var marks []string
 	for i := range columns {
 		if p, ok := columns[i].field(r).(*bool); ok && *p {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"slices"
 	"strconv"
 
 	"github.com/parquet-go/parquet-go"
@@ -22,7 +23,8 @@ type Row struct {
 // column is one column of a file. Everything that handles columns (schema,
 // rows both ways, limits, statistics, CSV) goes by the table of them.
 type column struct {
-	name string
+	name  string
+	since int // schema version that brought it; 0: the first
 
 	// field returns a pointer into r. Its type is the column's: an integer, bool,
 	// an enum, []uint64 (LIST by nid), [16]byte (text up to the first NUL) or
@@ -42,6 +44,7 @@ const (
 	maxTID  = 4194304 // PID_MAX_LIMIT
 )
 
+// columns is ordered by since, so that the columns of an older schema are its first.
 var columns = []column{
 	{name: "run_id", field: func(r *Row) any { return &r.Run.ID }},
 	{name: "load", field: func(r *Row) any { return &r.Run.Load }},
@@ -110,6 +113,20 @@ var columns = []column{
 	{name: "task_total_faults", field: func(r *Row) any { return &r.TaskTotalFaults }},
 	{name: "group_faults", field: func(r *Row) any { return &r.GroupFaults }},
 	{name: "group_total_faults", field: func(r *Row) any { return &r.GroupTotalFaults }},
+
+	{name: "src_speed", since: 2, field: func(r *Row) any { return &r.SrcSpeed }},
+	{name: "dst_speed", since: 2, field: func(r *Row) any { return &r.DstSpeed }},
+	{name: "src_busy_siblings", since: 2, field: func(r *Row) any { return &r.SrcBusySiblings }},
+	{name: "dst_busy_siblings", since: 2, field: func(r *Row) any { return &r.DstBusySiblings }},
+}
+
+// columnsOf returns the columns of a schema version.
+func columnsOf(version int) []column {
+	n := slices.IndexFunc(columns, func(c column) bool { return c.since > version })
+	if n < 0 {
+		return columns
+	}
+	return columns[:n]
 }
 
 // definedDomainFlags are those that have a column.

@@ -50,14 +50,14 @@ func checkFooter(src io.ReaderAt, size int64) error {
 	return nil
 }
 
-// checkSchema refuses any other columns than the table's, in any other order:
+// checkSchema refuses any other columns than those, in any other order:
 // parquet-go would fill missing ones with zeroes.
-func checkSchema(got *parquet.Schema) error {
+func checkSchema(got *parquet.Schema, columns []column) error {
 	have := make(map[string]parquet.Field)
 	for _, f := range got.Fields() {
 		have[f.Name()] = f
 	}
-	want := schema.Fields()
+	want := schema.Fields()[:len(columns)]
 	for _, w := range want {
 		f, ok := have[w.Name()]
 		if !ok {
@@ -94,7 +94,7 @@ func describe(n parquet.Node) string {
 }
 
 // checkGroups refuses row groups that lie about where they are.
-func checkGroups(meta *format.FileMetaData, size int64) error {
+func checkGroups(meta *format.FileMetaData, columns []column, size int64) error {
 	var total int64
 	for i := range meta.RowGroups {
 		g := &meta.RowGroups[i]

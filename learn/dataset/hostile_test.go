@@ -116,6 +116,7 @@ func TestHostileSchema(t *testing.T) {
 			f.Type, f.Tag = reflect.TypeFor[[]byte](), `parquet:"idle"`
 		})},
 		{`column "X" is not known`, schemaOf(append(fieldsOf(columns), reflect.StructField{Name: "X", Type: reflect.TypeFor[int]()}))},
+		{"column src_speed is missing", schemaOf(fieldsOf(columnsOf(1)))},
 		{`column load is not in its place`, schemaOf(append(fieldsOf(columns)[1:], fieldsOf(columns)[0]))},
 	} {
 		_, err := openBytes(encode(t, tc.schema, &zstd.Codec{}, nil, nil))
@@ -146,7 +147,9 @@ func TestHostileMeta(t *testing.T) {
 		change func(map[string]string)
 	}{
 		{"not a dataset: mllb collect records one", func(kv map[string]string) { delete(kv, keySchema) }},
-		{`schema version "2", this program reads 1`, set(keySchema, "2")},
+		{`schema version "3", this program reads 1 to 2`, set(keySchema, "3")},
+		{`schema version "01", this program reads 1 to 2`, set(keySchema, "01")},
+		{`column "src_speed" is not known`, set(keySchema, "1")},
 		{`schema version "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa...", this`, set(keySchema, strings.Repeat("a", 1<<20))},
 		{"metadata mllb.runs: unexpected end of JSON input", func(kv map[string]string) { delete(kv, keyRuns) }},
 		{"metadata mllb.runs: json: cannot unmarshal", set(keyRuns, `{"id":"r"}`)},
@@ -204,7 +207,7 @@ func TestHostileRows(t *testing.T) {
 }
 
 func TestHostileBytes(t *testing.T) {
-	good := sampleBytes(t)
+	good := sampleBytes(t, "a")
 	footer := func(n uint32) []byte {
 		b := slices.Clone(good)
 		binary.LittleEndian.PutUint32(b[len(b)-8:], n)
@@ -232,7 +235,7 @@ func TestHostileBytes(t *testing.T) {
 
 // Every length and every damaged byte: an error or not, but no panic.
 func TestDamagedAnywhere(t *testing.T) {
-	good := sampleBytes(t)
+	good := sampleBytes(t, "a")
 	step := 5
 	if testing.Short() {
 		step = 37
@@ -276,7 +279,9 @@ func TestCheckFrame(t *testing.T) {
 }
 
 func FuzzOpen(f *testing.F) {
-	f.Add(sampleBytes(f))
+	for _, s := range samples {
+		f.Add(sampleBytes(f, s.name))
+	}
 	f.Add(encode(f, schema, &zstd.Codec{}, nil, nil))
 	f.Add(encode(f, schema, &zstd.Codec{}, rowsWith(f, ""), nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -294,7 +299,7 @@ func FuzzOpen(f *testing.F) {
 // FuzzDamage overwrites part of a good file, which gets deeper into its pages
 // than FuzzOpen does.
 func FuzzDamage(f *testing.F) {
-	good := sampleBytes(f)
+	good := sampleBytes(f, "speeds")
 	f.Add(uint16(5), []byte("\xff\xff\xff\xff"))
 	f.Add(uint16(4000), []byte{0})
 	f.Add(uint16(len(good)-9), []byte{0, 1, 2, 3})

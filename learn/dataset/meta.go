@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -14,8 +15,12 @@ import (
 )
 
 // SchemaVersion is the version of the columns and of the metadata. It rises
-// when one changes its meaning, comes or goes.
-const SchemaVersion = 1
+// when one changes its meaning, comes or goes. Files of all versions are read:
+// what a column that they lack would say is 0, which stands for not known.
+//
+//	1
+//	2  src_speed, dst_speed, src_busy_siblings, dst_busy_siblings
+const SchemaVersion = 2
 
 // Meta is what a file says of itself.
 type Meta struct {
@@ -90,23 +95,30 @@ func (m *Meta) pairs() (map[string]string, error) {
 		return nil, fmt.Errorf("runs: %w", err)
 	}
 	return map[string]string{
-		keySchema:      fmt.Sprint(SchemaVersion),
+		keySchema:      strconv.Itoa(SchemaVersion),
 		keyCreatedBy:   m.CreatedBy,
 		keyFeatureSets: strings.Join(m.FeatureSets, ","),
 		keyRuns:        string(runs),
 	}, nil
 }
 
+// parseVersion returns the schema version of a file.
+func parseVersion(lookup func(key string) (string, bool)) (int, error) {
+	text, ok := lookup(keySchema)
+	if !ok {
+		return 0, ErrNotDataset
+	}
+	for v := 1; v <= SchemaVersion; v++ {
+		if text == strconv.Itoa(v) {
+			return v, nil
+		}
+	}
+	return 0, fmt.Errorf("schema version %q, this program reads 1 to %d", clip([]byte(text)), SchemaVersion)
+}
+
 // parseMeta is the inverse of pairs. Errors name the key.
 func parseMeta(lookup func(key string) (string, bool)) (Meta, error) {
 	var m Meta
-	version, ok := lookup(keySchema)
-	if !ok {
-		return m, ErrNotDataset
-	}
-	if version != fmt.Sprint(SchemaVersion) {
-		return m, fmt.Errorf("schema version %q, this program reads %d", clip([]byte(version)), SchemaVersion)
-	}
 	m.CreatedBy, _ = lookup(keyCreatedBy)
 	if sets, _ := lookup(keyFeatureSets); sets != "" {
 		m.FeatureSets = strings.Split(sets, ",")

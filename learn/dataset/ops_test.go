@@ -32,15 +32,15 @@ func locality17(t testing.TB) *features.Set {
 
 func TestMerge(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "all")
-	n, err := Merge(t.Context(), path, false, "me", samplePath("a"), samplePath("b"), samplePath("newer"))
+	n, err := Merge(t.Context(), path, false, "me", samplePath("a"), samplePath("b"), samplePath("newer"), samplePath("speeds"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	meta, rows := readFile(t, path)
-	if want := []Run{samples[0].run, samples[1].run, samples[3].run}; !reflect.DeepEqual(meta.Runs, want) {
+	if want := []Run{samples[0].run, samples[1].run, samples[3].run, samples[4].run}; !reflect.DeepEqual(meta.Runs, want) {
 		t.Errorf("runs %+v", meta.Runs)
 	}
-	want := slices.Concat(samples[0].records, samples[1].records, samples[3].records)
+	want := slices.Concat(samples[0].records, samples[1].records, samples[3].records, samples[4].records)
 	if n != int64(len(want)) || !reflect.DeepEqual(records(rows), want) {
 		t.Errorf("%d rows, %d read: not those that went in", n, len(rows))
 	}
@@ -58,7 +58,7 @@ func TestMergeRefuses(t *testing.T) {
 		paths []string
 	}{
 		{`run "a" is in both testdata/a.parquet and testdata/a.parquet`, []string{"a", "b", "a"}},
-		{`schema version "0", this program reads 1`, []string{"a", "@older"}},
+		{`schema version "0", this program reads 1 to 2`, []string{"a", "@older"}},
 		{"no such file", []string{"a", "@nowhere"}},
 	} {
 		var paths []string

@@ -16,16 +16,17 @@ import (
 
 // Reader reads one file.
 type Reader struct {
-	name string
-	f    *os.File // nil for one that was opened from memory
-	src  io.ReaderAt
-	pq   *parquet.File
-	meta Meta
-	runs map[string]*Run
+	name    string
+	f       *os.File // nil for one that was opened from memory
+	src     io.ReaderAt
+	pq      *parquet.File
+	columns []column // of the file's schema
+	meta    Meta
+	runs    map[string]*Run
 }
 
 // Open opens a finished file. ErrUnfinished says that Repair has to finish it
-// first. What is damaged, or not a dataset of this schema, is refused with an
+// first. What is damaged, or a dataset of no schema that is known, is refused with an
 // error of one line that names the file and the fault.
 func Open(path string) (*Reader, error) {
 	if _, err := os.Lstat(partsOf(path)); err == nil {
@@ -65,17 +66,22 @@ func newReader(name string, src io.ReaderAt, size int64) (r *Reader, err error) 
 	if err != nil {
 		return nil, fmt.Errorf("%s: damaged: %w", name, err)
 	}
+	version, err := parseVersion(pq.Lookup)
+	if err != nil {
+		return nil, named(name, err)
+	}
+	columns := columnsOf(version)
 	meta, err := parseMeta(pq.Lookup)
 	if err == nil {
-		err = checkSchema(pq.Schema())
+		err = checkSchema(pq.Schema(), columns)
 	}
 	if err == nil {
-		err = checkGroups(pq.Metadata(), size)
+		err = checkGroups(pq.Metadata(), columns, size)
 	}
 	if err != nil {
 		return nil, named(name, err)
 	}
-	r = &Reader{name: name, src: src, pq: pq, meta: meta, runs: make(map[string]*Run)}
+	r = &Reader{name: name, src: src, pq: pq, columns: columns, meta: meta, runs: make(map[string]*Run)}
 	for i := range r.meta.Runs {
 		r.runs[r.meta.Runs[i].ID] = &r.meta.Runs[i]
 	}
@@ -179,8 +185,8 @@ func readRows(name string, rows parquet.Rows, buf []parquet.Row) (n int, err err
 func (r *Reader) parse(row *Row, values parquet.Row) error {
 	row.Run = nil
 	rest := []parquet.Value(values)
-	for i := range columns {
-		c := &columns[i]
+	for i := range r.columns {
+		c := &r.columns[i]
 		n := 0
 		for n < len(rest) && rest[n].Column() == i {
 			n++

@@ -16,16 +16,19 @@ import (
 var update = flag.Bool("update", false, "rewrite testdata/*.parquet and *.csv")
 
 // The samples of testdata: what the tests of cmd/mllb read, and a witness that
-// files of this schema version stay readable.
+// files of every schema version stay readable. Of an older one no program writes
+// more: -update leaves them.
 var samples = []struct {
 	name    string
+	schema  int
 	run     Run
 	records []features.Record
 }{
-	{"a", sampleRun("a", "50", "paper", "6.12.48+deb13-amd64"), plausible(120, 11)},
-	{"b", sampleRun("b", "100", "nice", "6.12.48+deb13-amd64"), plausible(100, 12)},
-	{"planted", sampleRun("planted", "100", "paper", "6.12.48+deb13-amd64"), planted(80, 13)},
-	{"newer", sampleRun("newer", "200", "paper", "7.2.1+deb14-cloud-amd64"), planted(80, 14)},
+	{"a", 1, sampleRun("a", "50", "paper", "6.12.48+deb13-amd64"), plausible(120, 11)},
+	{"b", 1, sampleRun("b", "100", "nice", "6.12.48+deb13-amd64"), plausible(100, 12)},
+	{"planted", 1, sampleRun("planted", "100", "paper", "6.12.48+deb13-amd64"), planted(80, 13)},
+	{"newer", 1, sampleRun("newer", "200", "paper", "7.2.1+deb14-cloud-amd64"), planted(80, 14)},
+	{"speeds", 2, sampleRun("speeds", "100", "slow", "6.12.48+deb13-amd64"), withSpeeds(plausible(60, 15))},
 }
 
 func sampleRun(id, load, tag, kernel string) Run {
@@ -47,11 +50,24 @@ func planted(n int, seed uint64) []features.Record {
 	return recs
 }
 
+// withSpeeds has every other CPU run at half speed, and every third beside a busy sibling.
+func withSpeeds(recs []features.Record) []features.Record {
+	worth := func(cpu int32) (speed uint32, siblings uint8) {
+		return features.FullSpeed >> (cpu % 2), uint8(1 - min(cpu%3, 1))
+	}
+	for i := range recs {
+		d := &recs[i].Decision
+		d.SrcSpeed, d.SrcBusySiblings = worth(d.SrcCPU)
+		d.DstSpeed, d.DstBusySiblings = worth(d.DstCPU)
+	}
+	return recs
+}
+
 func samplePath(name string) string { return filepath.Join("testdata", name+".parquet") }
 
 func TestSamples(t *testing.T) {
 	for _, s := range samples {
-		if *update {
+		if *update && s.schema == SchemaVersion {
 			os.Remove(samplePath(s.name))
 			if err := os.Rename(writeFile(t, s.run, s.records), samplePath(s.name)); err != nil {
 				t.Fatal(err)
@@ -64,11 +80,19 @@ func TestSamples(t *testing.T) {
 		if !reflect.DeepEqual(meta.Runs, []Run{s.run}) {
 			t.Errorf("%s: run is %+v", s.name, meta.Runs)
 		}
+		r, err := Open(samplePath(s.name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v, err := parseVersion(r.pq.Lookup); err != nil || v != s.schema {
+			t.Errorf("%s: schema version %d, %v, want %d", s.name, v, err, s.schema)
+		}
+		r.Close()
 	}
 }
 
-func sampleBytes(t testing.TB) []byte {
-	b, err := os.ReadFile(samplePath("a"))
+func sampleBytes(t testing.TB, name string) []byte {
+	b, err := os.ReadFile(samplePath(name))
 	if err != nil {
 		t.Fatal(err)
 	}
