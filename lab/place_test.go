@@ -159,7 +159,7 @@ func TestRunSlow(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	cfg := Config{
-		Shape: Shape{1, 1, 2, 1}, Init: "/etc/hostname", Args: []string{"x"},
+		Shape: Shape{1, 1, 2, 1}, Init: "/etc/hostname", Args: []string{"x"}, Timeout: time.Minute,
 		Slow: []Slow{{1, 50, 0}, {1, 100, time.Millisecond}, {0, 25, 2 * time.Millisecond}},
 	}
 	ended := make(chan error, 1)

@@ -158,6 +158,10 @@ func TestThrottle(t *testing.T) {
 			t.Errorf("limit %s, want %s", got, want)
 		}
 	}
+	// As for the guest of a second try.
+	if err := limits.add(os.Getpid(), 3, id); err != nil || readLimit(t, limits, 3) != "max" {
+		t.Errorf("%v, limit of a thread that is put there again: %s", err, readLimit(t, limits, 3))
+	}
 	close(done)
 	if limits.v2 { // this process is in it; a guest's would have ended
 		for line := range strings.Lines(string(home)) {

@@ -91,7 +91,7 @@ func TestBuiltins(t *testing.T) {
 	}
 	for name, argv := range map[string]string{
 		"even@25%": "mllb workload even --threads 1 --work 1500 --seed 1", "uneven@75%": "mllb workload uneven --threads 3 --work 1500 --seed 1",
-		"spin@150%": "mllb workload spin --threads 6 --work 1500 --seed 1", "even@1%": "mllb workload even --threads 1 --work 1500 --seed 1",
+		"spin@150%": "mllb workload spin --threads 6 --work 1500 --seed 1", "even@30%": "mllb workload even --threads 1 --work 1500 --seed 1", "even@1%": "mllb workload even --threads 1 --work 1500 --seed 1",
 	} {
 		c, err := Resolve(name, Options{Self: "mllb", CPUs: 4, Threads: 9})
 		if err != nil {
