@@ -3,6 +3,7 @@
 package main
 
 import (
+	"fmt"
 	"strings"
 
 	"mllb/lab"
@@ -82,6 +83,9 @@ func (f placeFlags) pin(cfg *lab.Config, truth lab.Shape) error {
 	return nil
 }
 
+// maxLimits is how many limits are named; there may be one every 20 s of a day.
+const maxLimits = 6
+
 // about is the flags in words.
 func (f placeFlags) about(truth lab.Shape) string {
 	words := []string{truth.String()}
@@ -91,8 +95,12 @@ func (f placeFlags) about(truth lab.Shape) string {
 	if f.HostCPUs != "" {
 		words = append(words, "on host CPUs "+f.HostCPUs)
 	}
-	if len(f.Slow) > 0 {
-		words = append(words, "limited to "+strings.Join(f.Slow, ",")+" (% of a host CPU)")
+	if slow := f.Slow; len(slow) > 0 {
+		more := ""
+		if n := len(slow) - maxLimits; n > 0 {
+			slow, more = slow[:maxLimits], fmt.Sprintf(" and %d more", n)
+		}
+		words = append(words, "limited to "+strings.Join(slow, ",")+more+" (% of a host CPU)")
 	}
 	return strings.Join(words, "; ")
 }
