@@ -12,7 +12,7 @@ set -eu
 : "${MLLB:=mllb}" "${KERNEL:=6.12}" "${RUNS:=12}" "${LIMIT:=12h}"
 : "${ARMS:=stock,assist,own,assist-probe=assist:topology=probe,own-probe=own:topology=probe,own:never,again=stock}"
 : "${WORKLOADS:=even@25% even@50% even@75% even@100% even@150% uneven@50% uneven@100% spin@50% spin@100% fibo}"
-: "${JOBS:=2 4 6}"
+: "${JOBS=2 4 6}"
 
 situation=${1:?SITUATION: stacked, told, plain, slow or changing} dir=${2:?DIR}
 shift 2
