@@ -44,7 +44,7 @@ if make=$(command -v make); then
   for n in $JOBS; do set -- --workload "cmd:make -j$n -f /root/jobs.mk" "$@"; done
 fi
 mkdir -p "$dir/$situation"
-runs=0
+runs=$(cat "$dir/$situation/rounds" 2>/dev/null || echo 0)
 while [ $runs -lt "$RUNS" ]; do
   runs=$((runs + 2 < RUNS ? runs + 2 : RUNS))
   # shellcheck disable=SC2086 # guest is words
@@ -52,4 +52,5 @@ while [ $runs -lt "$RUNS" ]; do
     --copy "$here/jobs.mk" ${make:+--copy "$make"} --copy "$dir/$situation:/root/before" -- \
     sh -c 'mkdir -p "/out/$0" && cp -r /root/before/. "/out/$0" && exec mllb bench --out "/out/$0" "$@"' \
     "$situation" --arms "$ARMS" --runs $runs "$@"
+  echo $runs >"$dir/$situation/rounds"
 done
