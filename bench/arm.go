@@ -39,7 +39,8 @@ type Arm struct {
 // ArmHelp says how arms are written.
 var ArmHelp = `stock            the kernel's scheduler alone, with which the others are compared
 MODE[:POLICY]    mllbd around the workload: observe, assist or own; ` + oneOf(armPolicy) + `
-  [:FLAG=VALUE]  and flags of mllbd run: interval, max-cpu, hold, budget, lease, cool-down, model, snapshot, exclude
+  [:FLAG=VALUE]  and flags of mllbd run: interval, max-cpu, hold, budget, lease, cool-down, model, snapshot,
+  exclude, topology (own:topology=probe)
 kernel:MODE      a kernel with the network in it: off, replace or shadow
 with:COMMAND     COMMAND as a companion of the workload (numad, a sched_ext scheduler)
 NAME=ARM         any of them under a name of your own: again=stock compares stock with itself`
@@ -48,7 +49,7 @@ var (
 	armName    = regexp.MustCompile(`^([A-Za-z0-9][A-Za-z0-9_.-]*)=(.+)$`)
 	armModes   = []string{"observe", "assist", "own"}
 	armPolicy  = scheduler.PolicyNames()
-	armFlags   = []string{"interval", "max-cpu", "hold", "budget", "lease", "cool-down", "model", "snapshot", "exclude"}
+	armFlags   = []string{"interval", "max-cpu", "hold", "budget", "lease", "cool-down", "model", "snapshot", "exclude", "topology"}
 	armKernels = []string{"off", "replace", "shadow"}
 )
 
@@ -156,12 +157,16 @@ func (a *Arm) DaemonFlags() []string {
 	return append([]string{"--mode=" + a.Mode, "--policy=" + a.Policy}, a.Flags...)
 }
 
-// Model is the model file that the arm names, or "".
-func (a *Arm) Model() string {
+// Files are those that the arm's flags name: a model, a machine profile.
+func (a *Arm) Files() (files []string) {
 	for _, f := range a.Flags {
-		if path, ok := strings.CutPrefix(f, "--model="); ok {
-			return path
+		flag, path, _ := strings.Cut(f, "=")
+		switch {
+		case flag == "--model":
+			files = append(files, path)
+		case flag == "--topology" && path != "sysfs" && path != "probe":
+			files = append(files, path)
 		}
 	}
-	return ""
+	return files
 }

@@ -20,6 +20,7 @@ func TestParseArm(t *testing.T) {
 		{"own:never", Arm{Name: "own:never", Kind: Daemon, Mode: "own", Policy: "never"}},
 		{"assist:interval=50ms", Arm{Name: "assist:interval=50ms", Kind: Daemon, Mode: "assist", Policy: "mlp", Flags: []string{"--interval=50ms"}}},
 		{"fast=own:cfs:interval=10ms:hold=all", Arm{Name: "fast", Kind: Daemon, Mode: "own", Policy: "cfs", Flags: []string{"--interval=10ms", "--hold=all"}}},
+		{"probe=own:topology=probe", Arm{Name: "probe", Kind: Daemon, Mode: "own", Policy: "mlp", Flags: []string{"--topology=probe"}}},
 		{"kernel:replace", Arm{Name: "kernel:replace", Kind: Kernel, Mode: "replace"}},
 		{"with:numad -F -i 1", Arm{Name: "with:numad -F -i 1", Kind: With, Command: []string{"numad", "-F", "-i", "1"}}},
 		{"n=with:numad -l '7'", Arm{Name: "n", Kind: With, Command: []string{"sh", "-c", "exec numad -l '7'"}}},
@@ -48,6 +49,22 @@ func TestParseArmRefuses(t *testing.T) {
 	} {
 		if _, err := ParseArm(text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %q", text, err, want)
+		}
+	}
+}
+
+// What a result depends on, and might be another one tomorrow.
+func TestArmFiles(t *testing.T) {
+	for text, want := range map[string][]string{
+		"own":                                nil,
+		"own:topology=sysfs":                 nil,
+		"assist:topology=probe:hold=all":     nil,
+		"own:topology=p.json":                {"p.json"},
+		"own:model=m.json:topology=p/q.json": {"m.json", "p/q.json"},
+	} {
+		a, err := ParseArm(text)
+		if diff := cmp.Diff(want, a.Files()); err != nil || diff != "" {
+			t.Errorf("%s: %v (-want +got):\n%s", text, err, diff)
 		}
 	}
 }

@@ -43,9 +43,7 @@ func Run(ctx context.Context, cfg Config, o Options) (*Report, error) {
 	}
 	head := Head{Schema: Schema, Digest: cfg.Digest(), Version: o.Version, Started: time.Now().UTC().Truncate(time.Second), Config: cfg,
 		Skipped: x.Skipped, Machine: m, Notes: m.Warnings()}
-	if os.Getenv("MLLB_LAB") != "" {
-		head.Notes = append(head.Notes, "this is a guest of the lab: counts are valid, times are not")
-	}
+	head.Notes = append(head.Notes, labNotes(os.Getenv)...)
 	s, err := openStore(o.Dir, head, o.Anew)
 	if err != nil {
 		return nil, err

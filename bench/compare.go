@@ -121,7 +121,7 @@ func (r *Report) meanCell(workloads []string, arm string) Cell {
 			pairs = append(pairs, pair{w.Arms[0].Values[metrics[0].Name].values, a.Values[metrics[0].Name].values})
 		}
 	}
-	g := geoMean(arm, pairs, r.Config.Seed)
+	g := geoMean(arm, pairs, typical, r.Config.Seed)
 	return Cell{Runs: g.Workloads, Ratio: g.Ratio, Lo: g.Lo, Hi: g.Hi, Words: fmt.Sprintf("geometric mean of %d", g.Workloads)}
 }
 

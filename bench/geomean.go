@@ -29,8 +29,18 @@ const fewestDrawn = 6
 // pair is the runs of stock and of an arm on one workload.
 type pair struct{ stock, arm []float64 }
 
+// relation is a way to hold runs of an arm against those of stock, of which an
+// interval needs so many of each.
+type relation struct {
+	of    func(arm, stock []float64) float64
+	least int
+}
+
+// typical is how a run of an arm compares with one of stock.
+var typical = relation{func(arm, stock []float64) float64 { return middle(quotients(arm, stock)) }, fewestDrawn}
+
 // geoMean leaves out what has no ratio.
-func geoMean(arm string, pairs []pair, seed uint64) GeoMean {
+func geoMean(arm string, pairs []pair, by relation, seed uint64) GeoMean {
 	g := GeoMean{arm, 0, number.Unknown, number.Unknown, number.Unknown}
 	fewest := math.MaxInt
 	pairs = slices.DeleteFunc(slices.Clone(pairs), func(p pair) bool {
@@ -39,27 +49,27 @@ func geoMean(arm string, pairs []pair, seed uint64) GeoMean {
 	sum := 0.0
 	for _, p := range pairs {
 		fewest = min(fewest, len(p.stock), len(p.arm))
-		sum += math.Log(middle(quotients(p.arm, p.stock)))
+		sum += math.Log(by.of(p.arm, p.stock))
 	}
 	g.Workloads = len(pairs)
 	if len(pairs) == 0 {
 		return g
 	}
 	g.Ratio = number.Num(math.Exp(sum / float64(len(pairs))))
-	if fewest >= fewestDrawn {
-		g.Lo, g.Hi = bootstrap(pairs, rand.New(rand.NewPCG(seed, 1)))
+	if fewest >= by.least {
+		g.Lo, g.Hi = bootstrap(pairs, by, rand.New(rand.NewPCG(seed, 1)))
 	}
 	return g
 }
 
-func bootstrap(pairs []pair, rng *rand.Rand) (lo, hi number.Num) {
+func bootstrap(pairs []pair, by relation, rng *rand.Rand) (lo, hi number.Num) {
 	means := make([]float64, resamples)
 	for _, p := range pairs {
 		stock, arm := make([]float64, len(p.stock)), make([]float64, len(p.arm))
 		for i := range means {
 			redraw(rng, stock, p.stock)
 			redraw(rng, arm, p.arm)
-			means[i] += math.Log(middle(quotients(arm, stock))) / float64(len(pairs))
+			means[i] += math.Log(by.of(arm, stock)) / float64(len(pairs))
 		}
 	}
 	slices.Sort(means)

@@ -8,6 +8,18 @@ import (
 	"mllb/internal/number"
 )
 
+// labNotes say what a guest of the lab can measure.
+func labNotes(getenv func(string) string) []string {
+	cpus := getenv("MLLB_LAB_CPUS")
+	switch {
+	case getenv("MLLB_LAB") == "":
+		return nil
+	case cpus == "":
+		return []string{"this is a guest of the lab: counts are valid, times are not"}
+	}
+	return []string{"this is a guest of the lab, " + cpus + ": counts are valid; times are not, but for ratios that come from how its CPUs share the host's"}
+}
+
 // notes are what the reader must know of the runs.
 func (r *Report) notes(records []Record) (notes []string) {
 	note := func(format string, args ...any) { notes = append(notes, fmt.Sprintf(format, args...)) }

@@ -18,15 +18,17 @@ import (
 // Report is what the runs of one result directory say.
 type Report struct {
 	Head
-	Dir       string            `json:"-"`
-	Ended     time.Time         `json:"ended"` // start of the last run
-	Runs      int               `json:"runs"`  // that count
-	Failed    int               `json:"failed"`
-	Warmup    int               `json:"warmup_runs"`
-	Torn      bool              `json:"-"`
-	Workloads []WorkloadResult  `json:"results"`
-	Means     []GeoMean         `json:"geometric_means"` // of times
-	Latency   []measure.Latency `json:"latency,omitempty"`
+	Dir       string           `json:"-"`
+	Ended     time.Time        `json:"ended"` // start of the last run
+	Runs      int              `json:"runs"`  // that count
+	Failed    int              `json:"failed"`
+	Warmup    int              `json:"warmup_runs"`
+	Torn      bool             `json:"-"`
+	Workloads []WorkloadResult `json:"results"`
+	Means     []GeoMean        `json:"geometric_means"` // of times
+	// SlowestMeans are of the slowest tenths; none where there are too few runs.
+	SlowestMeans []GeoMean         `json:"geometric_means_of_slowest_tenths,omitempty"`
+	Latency      []measure.Latency `json:"latency,omitempty"`
 }
 
 // WorkloadResult is one workload under each arm, stock first.
@@ -42,6 +44,7 @@ type ArmResult struct {
 	Failed    int                   `json:"failed"`
 	Reasons   []string              `json:"reasons,omitempty"` // why, each once
 	Values    map[string]Measured   `json:"values"`            // by metric; those not measured are left out
+	Slowest   Slowest               `json:"slowest_tenth"`     // by time
 	Effects   Effects               `json:"did"`
 	Levels    map[string]number.Num `json:"migrations_by_level,omitempty"` // median a run, by what both CPUs share
 	Steal     number.Num            `json:"steal"`                         // CPU time that the hypervisor took, by wall time: 0.01 is 1 % of a CPU; median
@@ -192,8 +195,9 @@ func (r *Report) compare() {
 		for _, w := range r.Workloads {
 			pairs = append(pairs, pair{w.Arms[0].Values[metrics[0].Name].values, w.Arms[1+j].Values[metrics[0].Name].values})
 		}
-		r.Means = append(r.Means, geoMean(a.Name, pairs, r.Config.Seed))
+		r.Means = append(r.Means, geoMean(a.Name, pairs, typical, r.Config.Seed))
 	}
+	r.compareSlowest()
 }
 
 // detectable says of each comparison what it could have found, at the level that

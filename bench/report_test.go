@@ -106,6 +106,22 @@ func golden(t *testing.T, file string, got []byte) {
 	}
 }
 
+func TestLabNotes(t *testing.T) {
+	for _, tt := range []struct {
+		env  map[string]string
+		want string
+	}{
+		{nil, ""},
+		{map[string]string{"MLLB_LAB": "1"}, "counts are valid, times are not"},
+		{map[string]string{"MLLB_LAB": "1", "MLLB_LAB_CPUS": "1x2x2 told as 1x4x1"}, "guest of the lab, 1x2x2 told as 1x4x1: counts are valid; times are not, but for ratios"},
+	} {
+		got := strings.Join(labNotes(func(key string) string { return tt.env[key] }), "\n")
+		if !strings.Contains(got, tt.want) || (got == "") != (tt.want == "") {
+			t.Errorf("%v: %q, want %q", tt.env, got, tt.want)
+		}
+	}
+}
+
 func TestReportText(t *testing.T) {
 	h, records := sampleRun(t)
 	r := newReport(h, records)

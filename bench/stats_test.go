@@ -258,18 +258,46 @@ func TestGeoMean(t *testing.T) {
 		}
 		return v
 	}
-	g := geoMean("x", []pair{{sample(10), sample(20)}, {sample(5), sample(2.5)}, {nil, sample(1)}}, 1)
+	g := geoMean("x", []pair{{sample(10), sample(20)}, {sample(5), sample(2.5)}, {nil, sample(1)}}, typical, 1)
 	if g.Workloads != 2 || math.Abs(float64(g.Ratio)-1) > 1e-9 || !(g.Lo < 1 && g.Hi > 1) || g.Hi-g.Lo > 0.01 {
 		t.Errorf("twice and half as long: %+v", g)
 	}
-	g = geoMean("x", []pair{{sample(1), sample(8)}, {sample(1), sample(1)}, {sample(1), sample(1)}}, 1)
+	g = geoMean("x", []pair{{sample(1), sample(8)}, {sample(1), sample(1)}, {sample(1), sample(1)}}, typical, 1)
 	if math.Abs(float64(g.Ratio)-2) > 1e-9 {
 		t.Errorf("the cube root of 8: %+v", g)
 	}
-	if g := geoMean("x", []pair{{sample(10)[:3], sample(20)[:3]}}, 1); g.Lo.Known() || math.Abs(float64(g.Ratio)-2) > 0.01 {
+	if g := geoMean("x", []pair{{sample(10)[:3], sample(20)[:3]}}, typical, 1); g.Lo.Known() || math.Abs(float64(g.Ratio)-2) > 0.01 {
 		t.Errorf("three runs have no interval: %+v", g)
 	}
-	if g := geoMean("x", nil, 1); g.Ratio.Known() {
+	if g := geoMean("x", nil, typical, 1); g.Ratio.Known() {
 		t.Errorf("nothing: %+v", g)
+	}
+}
+
+// The slowest tenth tells arms apart whose typical runs are the same.
+func TestSlowest(t *testing.T) {
+	var stock, arm []float64
+	for i := range 20 {
+		stock, arm = append(stock, 10+float64(i%10)/100), append(arm, 10+float64(i%10)/100)
+	}
+	stock[3], stock[7], stock[11] = 30, 28, 29
+	if p := p90([]float64{9, 1, 8, 2, 10, 3, 7, 4, 6, 5, 11}); p < 10 || p > 11 {
+		t.Errorf("the 90th percentile of 1..11 is %v", p)
+	}
+	s := slowest("x", pair{stock, arm}, 1)
+	if s.Ratio > 0.4 || s.Ratio < 0.3 || s.Lo > s.Ratio || s.Hi < s.Ratio || s.Value > 10.1 {
+		t.Errorf("slowest tenth %+v", s)
+	}
+	if c := compare(stock, arm); c.Ratio < 0.99 {
+		t.Errorf("typical ratio %v", c.Ratio)
+	}
+	if s := slowest("x", pair{stock, arm[:9]}, 1); s.Value.Known() || s.Ratio.Known() {
+		t.Errorf("of nine runs: %+v", s)
+	}
+	if s := slowest("x", pair{stock[:9], arm}, 1); !s.Value.Known() || s.Ratio.Known() {
+		t.Errorf("against nine runs: %+v", s)
+	}
+	if s := slowest("x", pair{}, 1); s.Value.Known() {
+		t.Errorf("of none: %+v", s)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -22,8 +23,11 @@ import (
 	"mllb/internal/number"
 )
 
-// portFD is the descriptor that QEMU inherits: the first of exec.Cmd.ExtraFiles.
-const portFD = 3
+// The descriptors that QEMU inherits by exec.Cmd.ExtraFiles.
+const (
+	portFD    = 3 // frames
+	monitorFD = 4 // QMP
+)
 
 // Limits are wide: the guest is emulated, and the host may be busy.
 const (
@@ -41,26 +45,40 @@ type session struct {
 	started time.Time
 	release atomic.Pointer[string] // set once init is up
 	bootIn  atomic.Int64
-	last    atomic.Int64 // when the last frame came, nanoseconds since started
-	busy    atomic.Bool  // a frame is being written to the caller: not the guest's fault
+	last    atomic.Int64  // when the last frame came, nanoseconds since started
+	busy    atomic.Bool   // a frame is being written to the caller: not the guest's fault
+	up      chan struct{} // closed when init is up
+	greet   sync.Once
+	slow    *schedule // nil: no limits
+}
+
+func newSession(cfg Config) *session {
+	return &session{cfg: cfg, con: newConsole(cfg.Console), started: time.Now(), up: make(chan struct{})}
 }
 
 // boot runs one guest to its end.
-func boot(ctx context.Context, cfg Config, qemu string, m machine) (Result, error) {
-	s := &session{cfg: cfg, con: newConsole(cfg.Console), started: time.Now()}
+func boot(ctx context.Context, cfg Config, qemu string, m machine, limits *throttle) (Result, error) {
+	s := newSession(cfg)
 	ours, theirs, err := socketPair()
 	if err != nil {
 		return Result{}, err
 	}
 	defer ours.Close()
+	qmp, qmpTheirs, err := socketPair()
+	if err != nil {
+		theirs.Close()
+		return Result{}, err
+	}
+	defer qmp.Close()
 	var complaints bytes.Buffer
 	cmd := exec.Command(qemu, m.args()...)
-	cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = s.con, &complaints, []*os.File{theirs}
+	cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = s.con, &complaints, []*os.File{theirs, qmpTheirs}
 	// Its own group: the terminal's Ctrl-C comes to us, and we end it. SIGKILL
 	// to us ends it too.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	ended, err := start(cmd)
 	theirs.Close()
+	qmpTheirs.Close()
 	if err != nil {
 		return Result{}, fmt.Errorf("start QEMU: %w", err)
 	}
@@ -69,7 +87,10 @@ func boot(ctx context.Context, cfg Config, qemu string, m machine) (Result, erro
 	if cfg.Stdin != nil {
 		go forward(cfg.Stdin, &frameWriter{w: ours})
 	}
-	got, err := s.await(ctx, answer, ended)
+	var got outcome
+	if err = s.place(ctx, qmp, cmd.Process.Pid, limits); err == nil {
+		got, err = s.await(ctx, answer, ended)
+	}
 	_ = cmd.Process.Kill() // fails only if it has ended
 	<-ended
 	rep := s.con.report()
@@ -144,6 +165,15 @@ func (s *session) await(ctx context.Context, answer <-chan outcome, ended <-chan
 			return s.ended(answer)
 		case <-ctx.Done():
 			return outcome{}, context.Cause(ctx)
+		case <-s.up:
+			s.up = nil
+			if s.slow != nil {
+				s.slow.begin()
+			}
+		case <-s.slow.due():
+			if err := s.slow.next(); err != nil {
+				return outcome{}, err
+			}
 		case <-limit:
 			return outcome{}, s.failure(s.cfg.Timeout.String(), ErrTimeLimit)
 		case <-tick.C:

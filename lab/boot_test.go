@@ -79,7 +79,7 @@ func TestProtocol(t *testing.T) {
 			if tt.out {
 				cfg.OutDir = filepath.Join(t.TempDir(), "out")
 			}
-			s := &session{cfg: cfg, con: newConsole(nil), started: time.Now()}
+			s := newSession(cfg)
 			r, w := io.Pipe()
 			answer := make(chan outcome, 1)
 			go func() { answer <- s.receive(r) }()
@@ -116,7 +116,7 @@ func TestProtocol(t *testing.T) {
 
 func TestAwaitLimits(t *testing.T) {
 	never := make(chan struct{})
-	s := &session{cfg: Config{Timeout: time.Millisecond}, con: newConsole(nil), started: time.Now()}
+	s := newSession(Config{Timeout: time.Millisecond})
 	if _, err := io.WriteString(s.con, "watchdog: BUG: soft lockup - CPU#3 stuck\n"); err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -43,10 +44,27 @@ func fakeQEMU(play, state string) int {
 		fmt.Println("Kernel panic - not syncing: System is deadlocked on memory\r")
 		return 0
 	}
-	if frames.send(kindReady, []byte(`{"release":"6.12-fake"}`)) != nil || frames.send(kindStdout, []byte("out\n")) != nil {
+	var threads string
+	if play == "threads" || play == "hang slowly" {
+		var err error
+		if threads, err = fakeCPUs(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+	}
+	for play == "hang slowly" {
+		if _, err := os.Stat(state + ".seen"); err == nil {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	if play == "hang" && slices.Contains(os.Args, "-S") {
+		time.Sleep(time.Hour)
+	}
+	if frames.send(kindReady, []byte(`{"release":"6.12-fake"}`)) != nil || frames.send(kindStdout, []byte("out\n"+threads)) != nil {
 		return 1
 	}
-	if play == "hang" {
+	if strings.HasPrefix(play, "hang") {
 		time.Sleep(time.Hour)
 	}
 	status := 5

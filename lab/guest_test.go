@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"mllb/internal/procfile"
 	"mllb/topology"
 )
 
@@ -142,5 +144,47 @@ func TestGuestStdin(t *testing.T) {
 	cfg.TTY, cfg.Rows, cfg.Cols = true, 33, 99
 	if _, err := Run(context.Background(), cfg); err != nil || stdout.String() != "33 99\r\n/dev/pts/0\r\nend\r\n" {
 		t.Errorf("%q, %v", &stdout, err)
+	}
+}
+
+// Two loops keep guest CPUs 0 and 1 busy, which share a host CPU because their
+// threads may not run elsewhere; QEMU names the threads. How long the loops take
+// is no matter of this test.
+func TestGuestHostCPUs(t *testing.T) {
+	cfg := guestConfigFor(t, "6.12")
+	a, b := hostPair(t)
+	cfg.Shape, cfg.Single, cfg.HostCPUs = Shape{1, 1, 4, 1}, false, []int{a, a, b, b}
+	want := map[string]string{
+		"CPU 0/TCG": fmt.Sprint(a), "CPU 1/TCG": fmt.Sprint(a), "CPU 2/TCG": fmt.Sprint(b), "CPU 3/TCG": fmt.Sprint(b),
+	}
+	got := map[string]string{}
+	cfg.Stdout = writerFunc(func() {
+		tasks, err := filepath.Glob("/proc/[0-9]*/task/[0-9]*")
+		if err != nil {
+			t.Error(err)
+		}
+		for _, task := range tasks {
+			stat, err := procfile.ReadStat(filepath.Dir(filepath.Dir(task)))
+			comm, err2 := os.ReadFile(task + "/comm")
+			status, err3 := os.ReadFile(task + "/status")
+			name := strings.TrimSpace(string(comm))
+			if errors.Join(err, err2, err3) != nil || int(stat.PPID) != os.Getpid() || !strings.HasPrefix(name, "CPU ") {
+				continue
+			}
+			allowed, err := procfile.StatusAllowed(status, nil)
+			if err != nil {
+				t.Error(err)
+			}
+			got[name] = allowed.String()
+		}
+	})
+	cfg.Args = []string{"sh", "-c", `
+		for cpu in 1 2; do taskset $cpu sh -c 'i=0; while [ $i -lt 3000 ]; do i=$((i+1)); done' & done
+		test $(nproc) = 4 && echo busy; wait`}
+	if res, err := Run(context.Background(), cfg); err != nil {
+		t.Fatalf("%+v, %v", res, err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("threads and host CPUs (-want +got):\n%s", diff)
 	}
 }

@@ -50,6 +50,7 @@ type machine struct {
 	kernel    string
 	initrd    string
 	params    string // more kernel parameters
+	halted    bool   // the CPUs wait for the monitor's cont
 }
 
 // args is QEMU's command line. The frames' socket is inherited as portFD; the
@@ -68,6 +69,11 @@ func (m machine) args() []string {
 		"-chardev", fmt.Sprintf("socket,id=frames,fd=%d", portFD),
 		"-device", "virtserialport,chardev=frames,nr=1,name="+portName,
 		"-kernel", m.kernel, "-initrd", m.initrd)
+	if m.halted {
+		// The names are for those who look at the threads.
+		args = append(args, "-name", "mllb,debug-threads=on", "-S",
+			"-chardev", fmt.Sprintf("socket,id=qmp,fd=%d", monitorFD), "-mon", "chardev=qmp,mode=control")
+	}
 	params := append([]string{}, kernelParams...)
 	if m.params != "" {
 		params = append(params, m.params)

@@ -23,6 +23,7 @@ func TestArgs(t *testing.T) {
 		{"2x4x2", "2x4x2", machine{memoryMiB: 2048}},
 		{"2x14x2-single", "2x14x2", machine{memoryMiB: 4097, single: true}},
 		{"4x2x2-icount", "4x2x2", machine{memoryMiB: 4096, icount: true}},
+		{"1x4x1-halted", "1x4x1", machine{memoryMiB: 1024, halted: true}},
 		{"1x2x4x1-kvm", "1x2x4x1", machine{memoryMiB: 512, accel: AccelKVM, params: "quiet numa_balancing=disable"}},
 	}
 	for _, tt := range tests {

@@ -53,6 +53,7 @@ func (s *session) handle(k kind, payload []byte, files io.Writer, end *exit) (do
 		}
 		s.bootIn.Store(int64(time.Since(s.started)))
 		s.release.Store(&hello.Release)
+		s.greet.Do(func() { close(s.up) })
 	case kindBeat:
 	case kindStdout:
 		_, err = s.cfg.Stdout.Write(payload)

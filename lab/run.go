@@ -11,8 +11,8 @@
 //	  │  └─────────────────────┘                   │
 //	  └──── frames: output, status, files ─────────┘
 //
-// Emulated guests say nothing about time. What they do say is which decisions
-// a kernel took.
+// Emulated guests say nothing about time, but for how their CPUs share those of
+// the host (place.go). What they do say is which decisions a kernel took.
 package lab
 
 import (
@@ -40,6 +40,8 @@ type Config struct {
 	CgroupV1  bool     // cpuset v1 instead of v2
 	Accel     Accel    // "": tcg
 	Single    bool     // TCG with one host thread: slower, never seen to oops
+	HostCPUs  []int    // the host CPU of each guest CPU, which has a thread of its own; nil: any
+	Slow      []Slow   // limits of guest CPUs, as ParseSlow puts them
 	ICount    bool     // TCG with a clock that counts instructions
 	Timeout   time.Duration
 	Tries     int // guests to start when one oopses or hangs; 0: 1
@@ -67,11 +69,18 @@ type Result struct {
 // Run boots a guest, runs the command and returns when both have ended. A
 // command that failed is an *ExitError; a guest that died, hung or ran out of
 // time a *GuestError; any other error is the lab's own.
-func Run(ctx context.Context, cfg Config) (Result, error) {
+func Run(ctx context.Context, cfg Config) (res Result, err error) {
 	cfg = cfg.withDefaults()
 	qemu, err := findQEMU()
 	if err != nil {
 		return Result{}, err
+	}
+	var limits *throttle
+	if len(cfg.Slow) > 0 {
+		if limits, err = newThrottle("/"); err != nil {
+			return Result{}, err
+		}
+		defer func() { err = errors.Join(err, limits.close()) }()
 	}
 	dir, err := os.MkdirTemp("", "mllb-lab-")
 	if err != nil {
@@ -84,10 +93,10 @@ func Run(ctx context.Context, cfg Config) (Result, error) {
 	}
 	m := machine{
 		shape: cfg.Shape, memoryMiB: cfg.MemoryMiB, accel: cfg.Accel, single: cfg.Single, icount: cfg.ICount,
-		kernel: cfg.Kernel.Path, initrd: initrd, params: cfg.Params,
+		kernel: cfg.Kernel.Path, initrd: initrd, params: cfg.Params, halted: cfg.placed(),
 	}
 	for try := 1; ; try++ {
-		res, err := boot(ctx, cfg, qemu, m)
+		res, err := boot(ctx, cfg, qemu, m, limits)
 		res.Tries = try
 		var died *GuestError
 		if !errors.As(err, &died) {

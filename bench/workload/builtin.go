@@ -5,7 +5,6 @@ package workload
 import (
 	"bytes"
 	"fmt"
-	"runtime"
 	"strconv"
 
 	"mllb/bench/workload/fixed"
@@ -27,6 +26,8 @@ func builtins() []builtin {
 		"spin":     {threads: half, work: 1500},
 		"wakers":   {threads: func(cpus int) int { return 3 * cpus }, work: 800},
 		"numa":     {threads: half, work: 1000},
+		"even":     {threads: half, work: 1500},
+		"uneven":   {threads: half, work: 1500},
 		"pipeline": {threads: func(cpus int) int { return 3*cpus + 2 }, work: 700},
 	}
 	var list []builtin
@@ -41,7 +42,7 @@ func builtins() []builtin {
 func (b builtin) command(o Options) (*Command, error) {
 	s := fixed.Spec{Kind: b.kind.Name, Threads: o.Threads, Work: o.scaled(b.work), Seed: 1}
 	if s.Threads == 0 {
-		s.Threads = max(b.kind.Threads, b.threads(runtime.NumCPU()))
+		s.Threads = max(b.kind.Threads, b.threads(o.cpus()))
 	}
 	want, err := fixed.Want(s)
 	if err != nil {

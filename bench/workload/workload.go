@@ -7,6 +7,7 @@ package workload
 import (
 	"fmt"
 	"math"
+	"runtime"
 	"slices"
 	"strings"
 )
@@ -38,6 +39,14 @@ type Options struct {
 	Input   string  // PARSEC's input size; "": native
 	Scale   float64 // of the amount of work; 0 or 1: a few seconds on one socket
 	Scratch string  // directory for inputs and outputs
+	CPUs    int     // of which shares are taken; 0: those this process may use
+}
+
+func (o Options) cpus() int {
+	if o.CPUs == 0 {
+		return runtime.NumCPU()
+	}
+	return o.CPUs
 }
 
 // scaled is an amount of work, at least 1.
@@ -99,7 +108,7 @@ func Workloads() []Workload {
 	for _, w := range all() {
 		list = append(list, w.Workload)
 	}
-	return append(list, Workload{"cmd:COMMAND", "a command of your own, run by sh"}, Workload{"NAME*K", "K runs of NAME in a row, timed as one"})
+	return append(list, Workload{"cmd:COMMAND", "a command of your own, run by sh"}, Workload{"NAME@P%", "NAME with as many threads as P percent of the CPUs: even@50%"}, Workload{"NAME*K", "K runs of NAME in a row, timed as one"})
 }
 
 // Names are those that Resolve knows, less those that take an argument.
@@ -125,6 +134,9 @@ func Resolve(name string, o Options) (*Command, error) {
 	}
 	if one, k, ok := strings.Cut(name, "*"); ok {
 		return times(name, one, k, o)
+	}
+	if one, percent, ok := strings.Cut(name, "@"); ok {
+		return share(name, one, percent, o)
 	}
 	list := all()
 	i := slices.IndexFunc(list, func(w known) bool { return w.Name == name })

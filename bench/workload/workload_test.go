@@ -16,7 +16,7 @@ import (
 )
 
 func TestNames(t *testing.T) {
-	want := []string{"fibo", "spin", "wakers", "numa", "pipeline", "blackscholes", "ferret", "freqmine", "swaptions", "dedup", "stress-ng", "hackbench", "schbench"}
+	want := []string{"fibo", "spin", "wakers", "numa", "pipeline", "even", "uneven", "blackscholes", "ferret", "freqmine", "swaptions", "dedup", "stress-ng", "hackbench", "schbench"}
 	if got := Names(); !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}
@@ -47,6 +47,14 @@ func TestRefused(t *testing.T) {
 		{"pipeline", Options{Threads: 4}, false, "--threads 4 is not in 5..10000"},
 		{"spin*0", Options{}, false, `"0" is not a number in 1..1000000`},
 		{"spin*2*3", Options{}, false, `"2*3" is not a number in 1..1000000`},
+		{"even@", Options{}, false, `"" is not a share of the CPUs in 1%..10000%`},
+		{"even@50", Options{}, false, `"50" is not a share`},
+		{"even@0%", Options{}, false, `"0%" is not a share`},
+		{"even@-5%", Options{}, false, `"-5%" is not a share`},
+		{"even@50%@50%", Options{}, false, `"50%@50%" is not a share`},
+		{"spam@50%", Options{}, false, `"spam" is not one of`},
+		{"fibo@50%", Options{}, false, "fibo has no number of threads to choose"},
+		{"pipeline@25%", Options{CPUs: 4}, false, "--threads 1 is not in 5..10000"},
 		{"spam*2", Options{}, false, `"spam" is not one of`},
 		{"stress-ng", Options{}, true, "stress-ng is missing: install the package stress-ng"},
 		{"hackbench", Options{}, true, "hackbench is missing: install the package rt-tests, or perf"},
@@ -79,6 +87,18 @@ func TestBuiltins(t *testing.T) {
 		}
 		if got := strings.Join(c.Argv, " "); got != tt.argv || c.Threads != 6 || c.Name != tt.name {
 			t.Errorf("%s with %d threads: %q, want %q", c.Name, c.Threads, got, tt.argv)
+		}
+	}
+	for name, argv := range map[string]string{
+		"even@25%": "mllb workload even --threads 1 --work 1500 --seed 1", "uneven@75%": "mllb workload uneven --threads 3 --work 1500 --seed 1",
+		"spin@150%": "mllb workload spin --threads 6 --work 1500 --seed 1", "even@30%": "mllb workload even --threads 1 --work 1500 --seed 1", "even@1%": "mllb workload even --threads 1 --work 1500 --seed 1",
+	} {
+		c, err := Resolve(name, Options{Self: "mllb", CPUs: 4, Threads: 9})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(c.Argv, " "); got != argv || c.Name != name {
+			t.Errorf("%s of 4 CPUs: %q, called %s; want %q", name, got, c.Name, argv)
 		}
 	}
 	c, err := Resolve("fibo", Options{Self: "mllb", Scale: 0.001})

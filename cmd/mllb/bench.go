@@ -168,8 +168,8 @@ func (c *benchCmd) programs(cfg *bench.Config, o *bench.Options) (err error) {
 				return fmt.Errorf("bench: %w", err)
 			}
 		}
-		if m := a.Model(); m != "" {
-			if cfg.Programs[m], err = digest(m); err != nil {
+		for _, file := range a.Files() {
+			if cfg.Programs[file], err = digest(file); err != nil {
 				return fmt.Errorf("bench: arm %s: %w", a.Name, err)
 			}
 		}

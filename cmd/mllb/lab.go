@@ -31,7 +31,7 @@ type labFlags struct {
 	Topology string   `default:"2x4x2" help:"Shape of the guest: SOCKETSxCORESxTHREADS or SOCKETSxCACHESxCORESxTHREADS. Each socket is a NUMA node."`
 	Memory   int      `placeholder:"MIB" help:"Memory of the guest in MiB, spread over the nodes. Default: 1024 per node."`
 	Accel    string   `default:"auto" enum:"auto,kvm,tcg" help:"KVM, emulation (tcg), or KVM if a probe guest boots with it (auto)."`
-	Threads  string   `default:"single" enum:"single,multi" help:"Emulate all CPUs in one host thread (no known failures) or each in its own (faster, but guests oops now and then)."`
+	Threads  string   `default:"auto" enum:"auto,single,multi" help:"Emulate all CPUs in one host thread (single; no known failures) or each in its own (multi; faster, but guests oops now and then). Default (auto): single, or what other flags need."`
 	ICount   bool     `name:"icount" help:"Let the guest's clock advance by a nanosecond per instruction. Implies emulation with --threads single."`
 	CgroupV1 bool     `name:"cgroup-v1" help:"Mount the v1 cpuset hierarchy instead of v2. Debian's 6.1 has it, 6.12 and 7.2 do not."`
 	Append   string   `empty:"" placeholder:"PARAMS" help:"Additional kernel parameters."`
@@ -86,8 +86,17 @@ func (f labFlags) cacheDir() (string, error) {
 }
 
 // guest makes a configuration of the flags, the kernel and the programs.
-func (f labFlags) guest(ctx context.Context, out output, kernel string) (lab.Config, error) {
+func (f labFlags) guest(ctx context.Context, out output, kernel string, place placeFlags) (lab.Config, error) {
+	if f.Threads == "auto" && place.given() {
+		f.Threads = "multi"
+	}
 	cfg, err := f.config(out)
+	if err == nil {
+		err = place.place(&cfg)
+	}
+	if err == nil {
+		err = f.checkMemory(cfg.Shape)
+	}
 	if err == nil {
 		err = f.kernel(ctx, &cfg, kernel)
 	}
@@ -97,6 +106,13 @@ func (f labFlags) guest(ctx context.Context, out output, kernel string) (lab.Con
 	return cfg, err
 }
 
+func (f labFlags) checkMemory(shape lab.Shape) error {
+	if f.Memory < 0 || f.Memory > 0 && f.Memory < 128*shape.Sockets {
+		return usagef("--memory %d: each node needs at least 128 MiB", f.Memory)
+	}
+	return nil
+}
+
 // config turns the flags into a guest's configuration, but for its kernel and
 // programs.
 func (f labFlags) config(out output) (lab.Config, error) {
@@ -104,8 +120,8 @@ func (f labFlags) config(out output) (lab.Config, error) {
 	if err != nil {
 		return lab.Config{}, usageError{err}
 	}
-	if f.Memory < 0 || f.Memory > 0 && f.Memory < 128*shape.Sockets {
-		return lab.Config{}, usagef("--memory %d: each node needs at least 128 MiB", f.Memory)
+	if err := f.checkMemory(shape); err != nil {
+		return lab.Config{}, err
 	}
 	if f.Tries < 1 {
 		return lab.Config{}, usagef("--tries %d is below 1", f.Tries)
@@ -116,7 +132,7 @@ func (f labFlags) config(out output) (lab.Config, error) {
 	}
 	cfg := lab.Config{
 		Shape: shape, Init: self, MemoryMiB: f.Memory, Params: f.Append, CgroupV1: f.CgroupV1,
-		Single: f.Threads == "single", ICount: f.ICount, Tries: f.Tries,
+		Single: f.Threads != "multi", ICount: f.ICount, Tries: f.Tries,
 		Stdout: out.stdout, Stderr: out.stderr, Notice: notice(out),
 	}
 	for _, arg := range f.Copy {
@@ -163,6 +179,7 @@ func (f labFlags) kernel(ctx context.Context, cfg *lab.Config, name string) erro
 type labRunCmd struct {
 	labFlags
 	kernelFlag
+	placeFlags
 	Out     string        `placeholder:"DIR" help:"Copy what the command leaves in /out to DIR."`
 	Console string        `placeholder:"FILE" help:"Write the kernel's console to FILE."`
 	Env     []string      `sep:"none" placeholder:"KEY=VALUE" help:"Set in the command's environment. Repeatable."`
@@ -174,6 +191,16 @@ type labRunCmd struct {
 func (labRunCmd) Help() string {
 	return `The guest contains busybox, mllb, mllbd and, if this host has it, stress-ng.
 Processes that the command leaves running are killed when it ends.
+
+Durations in an emulated guest mean nothing, but for one case: ratios between runs in one guest, of work
+whose speed is decided by how the guest's CPUs share those of the host. --host-cpus and --slow arrange that:
+
+  --topology 1x2x2 --tell 1x4x1 --host-cpus 0,0,1,1   two cores of two CPUs, of which the guest knows nothing
+  --topology 1x2x2 --host-cpus 0,0,1,1                the same, and it is told
+  --topology 1x2x1 --host-cpus 0,1 --slow 1=50        a CPU of half the speed, of which the guest knows nothing
+
+Without --host-cpus and --slow, --topology is what the guest is told, and all that there is.
+The command finds the arrangement in its environment, as ` + cpusEnv + `.
 
 Exit status:
 ` + exitHelp("lab run")
@@ -206,11 +233,11 @@ func (c *labRunCmd) run(ctx context.Context, out output) error {
 		}
 		defer console.Close()
 	}
-	cfg, err := c.guest(ctx, out, c.Kernel)
+	cfg, err := c.guest(ctx, out, c.Kernel, c.placeFlags)
 	if err != nil {
 		return err
 	}
-	cfg.Args, cfg.Env, cfg.OutDir, cfg.Timeout = args, c.Env, c.Out, c.Timeout
+	cfg.Args, cfg.Env, cfg.OutDir, cfg.Timeout = args, append(cfg.Env, c.Env...), c.Out, c.Timeout
 	if console != nil {
 		cfg.Console = console
 	}

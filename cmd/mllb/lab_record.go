@@ -113,7 +113,7 @@ func (c *labRecordCmd) recorder(ctx context.Context, out output, runs []record.R
 		return nil, err
 	}
 	flags := labFlags{Topology: "1x1x1", Memory: c.Memory, Accel: c.Accel, Threads: "single", Cache: c.Cache, Tries: c.Tries}
-	cfg, err := flags.guest(ctx, out, c.Kernel)
+	cfg, err := flags.guest(ctx, out, c.Kernel, placeFlags{})
 	if err != nil {
 		return nil, err
 	}

@@ -15,6 +15,7 @@ import (
 type labShellCmd struct {
 	labFlags
 	kernelFlag
+	placeFlags
 	Out string `placeholder:"DIR" help:"Copy what is in /out to DIR at the end."`
 }
 
@@ -30,12 +31,12 @@ func (c *labShellCmd) run(ctx context.Context, out output) error {
 	if err := checkDir("--out", c.Out); err != nil {
 		return err
 	}
-	cfg, err := c.guest(ctx, out, c.Kernel)
+	cfg, err := c.guest(ctx, out, c.Kernel, c.placeFlags)
 	if err != nil {
 		return err
 	}
 	// One try: a fresh guest could not be brought to where the user was.
-	cfg.Args, cfg.Env, cfg.OutDir, cfg.Tries, cfg.Stdin = []string{"sh", "-l"}, []string{"PS1=lab:\\w# "}, c.Out, 1, os.Stdin
+	cfg.Args, cfg.Env, cfg.OutDir, cfg.Tries, cfg.Stdin = []string{"sh", "-l"}, append(cfg.Env, "PS1=lab:\\w# "), c.Out, 1, os.Stdin
 	in, isOut := int(os.Stdin.Fd()), int(os.Stdout.Fd())
 	if !term.IsTerminal(in) || !term.IsTerminal(isOut) {
 		cfg.Args = cfg.Args[:1]

@@ -52,6 +52,8 @@ func Kinds() []Kind {
 		{"wakers", "slices of 0.1 to 2 ms; threads wake each other in pairs, every other pair by pipes, the rest by futexes", 2, wakersWant, wakersStart},
 		{"numa", "each thread walks at random over 16 MiB that it touched first", 1, numaWant, numaStart},
 		{"pipeline", "five stages of unequal cost joined by short queues, as in PARSEC's dedup", 5, pipelineWant, pipelineStart},
+		{"even", "threads of the same work, without a pause", 1, steadyWant, steadyStart},
+		{"uneven", "the same, but one thread has up to three times the work of another", 1, steadyWant, steadyStart},
 	}
 }
 

@@ -15,7 +15,7 @@ func TestValidate(t *testing.T) {
 		want string
 	}{
 		{Spec{Kind: "spin", Threads: 1, Work: 1}, ""},
-		{Spec{Kind: "spam", Threads: 1, Work: 1}, `workload "spam" is not one of spin, wakers, numa, pipeline`},
+		{Spec{Kind: "spam", Threads: 1, Work: 1}, `workload "spam" is not one of spin, wakers, numa, pipeline, even, uneven`},
 		{Spec{Kind: "spin", Work: 1}, "workload spin: --threads 0 is not in 1..10000"},
 		{Spec{Kind: "wakers", Threads: 1, Work: 1}, "--threads 1 is not in 2..10000"},
 		{Spec{Kind: "pipeline", Threads: 4, Work: 1}, "--threads 4 is not in 5..10000"},
@@ -70,7 +70,7 @@ func TestTampered(t *testing.T) {
 		if l.sum() != k.want(s) {
 			t.Errorf("%s: the sum is wrong", k.Name)
 		}
-		if k.Name == "spin" || k.Name == "numa" { // whose threads depend on no other
+		if k.Name != "wakers" && k.Name != "pipeline" { // whose threads depend on no other
 			fewer, err := k.start(s)
 			if err != nil {
 				t.Fatal(err)
@@ -102,6 +102,23 @@ func TestPipelineLoses(t *testing.T) {
 	}
 	if arrived[3] = arrived[4]; pipelineSum(items, arrived) == pipelineWant(s) {
 		t.Error("the sum is right without an item")
+	}
+}
+
+// TestSteady checks which threads have the same work.
+func TestSteady(t *testing.T) {
+	for kind, want := range map[string]int{"even": 1, "uneven": 8} {
+		seen := map[uint64]bool{}
+		for i := range 8 {
+			steps := steadySteps(Spec{kind, 8, 100, 1}, i)
+			if steps < 50*stepsPerMs || steps >= 150*stepsPerMs {
+				t.Errorf("%s: thread %d makes %d steps", kind, i, steps)
+			}
+			seen[steps] = true
+		}
+		if len(seen) != want {
+			t.Errorf("%s: %d different amounts of work, want %d", kind, len(seen), want)
+		}
 	}
 }
 
