@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package probe
+
+import (
+	"slices"
+	"time"
+
+	"mllb/topology"
+)
+
+const (
+	pairTime  = 8 * time.Millisecond
+	minRounds = 5
+	maxRounds = 15
+	// slowLimit is how long to wait for a hand-off between CPUs that take turns:
+	// a few time slices.
+	slowLimit  = 15 * time.Millisecond
+	slowRounds = 3
+
+	// Two CPUs share a core if each does less beside the other than this share of
+	// its work, and the interval says so.
+	shared = 0.78
+	apart  = 0.82
+)
+
+// pairTurns are the turns of a round: which of a pair work. Both are measured
+// alone and beside the other in turns, so that what drifts hits all alike.
+var pairTurns = [...][2]bool{{true, false}, {true, true}, {false, true}, {true, true}}
+
+// trial is a pair that is being measured.
+type trial struct {
+	a, b     int // by index
+	factors  []float64
+	handoffs []float64 // ns, of CPUs that ran at once
+	slow     []float64 // ns, undisturbed, of CPUs that seem to take turns
+}
+
+// judge measures the suspects: those at once that are known to share nothing.
+func (r *run) judge(suspects [][2]int) error {
+	r.bar.enter(stagePairs)
+	phases := r.phases(r.dropCrowds(suspects))
+	for k, phase := range phases {
+		if r.m.Now().After(r.end) {
+			for _, t := range phase {
+				r.settle(t)
+			}
+			continue
+		}
+		if err := r.measurePairs(phase); err != nil {
+			return err
+		}
+		r.bar.step(float64(k+1) / float64(len(phases)))
+	}
+	return nil
+}
+
+// dropCrowds leaves out CPUs that are suspected with too many: they were
+// disturbed.
+func (r *run) dropCrowds(suspects [][2]int) [][2]int {
+	count := make([]int, len(r.cpus))
+	for _, s := range suspects {
+		count[s[0]]++
+		count[s[1]]++
+	}
+	var cpus topology.CPUSet
+	left := slices.DeleteFunc(suspects, func(s [2]int) bool {
+		crowded := count[s[0]] > sameCore || count[s[1]] > sameCore
+		if crowded {
+			cpus.Add(r.cpus[s[0]])
+			cpus.Add(r.cpus[s[1]])
+		}
+		return crowded
+	})
+	if !cpus.Empty() {
+		r.doubt(cpus, "core")
+	}
+	return left
+}
+
+// phases puts each pair into the first phase in which no other may share a core
+// with it.
+func (r *run) phases(suspects [][2]int) (phases [][]*trial) {
+	near := func(i, j int) bool { return i == j || r.excluded[i][j] < needed }
+	for _, s := range suspects {
+		phase := slices.IndexFunc(phases, func(phase []*trial) bool {
+			return !slices.ContainsFunc(phase, func(t *trial) bool {
+				return near(t.a, s[0]) || near(t.a, s[1]) || near(t.b, s[0]) || near(t.b, s[1])
+			})
+		})
+		if phase < 0 {
+			phase = len(phases)
+			phases = append(phases, nil)
+		}
+		phases[phase] = append(phases[phase], &trial{a: s[0], b: s[1]})
+	}
+	return phases
+}
+
+func (r *run) measurePairs(phase []*trial) error {
+	open := slices.Clone(phase)
+	for round := 0; round < maxRounds && len(open) > 0; round++ {
+		if round >= minRounds && r.m.Now().After(r.end) {
+			break
+		}
+		if err := r.together(open); err != nil {
+			return err
+		}
+		for _, t := range open {
+			if err := r.pass(t); err != nil {
+				return err
+			}
+		}
+		if round+1 >= minRounds {
+			open = slices.DeleteFunc(open, func(t *trial) bool { _, sure := t.verdict(); return sure })
+		}
+	}
+	for _, t := range phase {
+		r.settle(t)
+	}
+	return nil
+}
+
+// together has all pairs work through the turns of one round, and notes what
+// share of its work alone each CPU does beside the other: the mean of both.
+func (r *run) together(open []*trial) error {
+	var did [len(pairTurns)][]float64 // by index of the CPU; 0: disturbed
+	for turn, who := range pairTurns {
+		var members []int
+		for _, t := range open {
+			if who[0] {
+				members = append(members, t.a)
+			}
+			if who[1] {
+				members = append(members, t.b)
+			}
+		}
+		rates, err := r.work(members, pairTime)
+		if err != nil {
+			return err
+		}
+		did[turn] = make([]float64, len(r.cpus))
+		for k, i := range members {
+			if !rates[k].Disturbed {
+				did[turn][i] = rates[k].PerSecond
+			}
+		}
+	}
+	for _, t := range open {
+		a, b := did[0][t.a], did[2][t.b]
+		sum := 0.0
+		for _, beside := range []int{1, 3} {
+			if a == 0 || b == 0 || did[beside][t.a] == 0 || did[beside][t.b] == 0 {
+				sum = 0
+				break
+			}
+			sum += did[beside][t.a]/a + did[beside][t.b]/b
+		}
+		if sum > 0 {
+			t.factors = append(t.factors, sum/4)
+		}
+	}
+	return nil
+}
+
+// pass has a pair pass a cache line.
+func (r *run) pass(t *trial) error {
+	if len(t.handoffs) == 0 && len(t.slow) >= slowRounds {
+		return nil // they wait for each other, which takes long
+	}
+	h, err := r.m.Handoff(r.ctx, r.cpus[t.a], r.cpus[t.b], slowLimit)
+	switch {
+	case err != nil:
+		return err
+	case h.Each <= atOnce:
+		t.handoffs = append(t.handoffs, float64(h.Each))
+	case !h.Disturbed:
+		t.slow = append(t.slow, float64(h.Each))
+	}
+	return nil
+}
+
+// verdict says what two CPUs share, and whether that is sure. CPUs that ever
+// passed a line at once do not take turns.
+func (t *trial) verdict() (Relation, bool) {
+	if len(t.factors) < minRounds {
+		return Uncertain, false
+	}
+	factor := interval(t.factors)
+	switch {
+	case factor.High < shared && len(t.handoffs) > 0:
+		return Siblings, true
+	case factor.High < shared && len(t.slow) >= slowRounds:
+		return Stacked, true
+	case factor.Low > apart && len(t.handoffs) > 0:
+		return Apart, true
+	}
+	return Uncertain, false
+}
+
+// settle keeps the verdict.
+func (r *run) settle(t *trial) {
+	p := &Pair{A: r.cpus[t.a], B: r.cpus[t.b], CoRun: interval(t.factors), Handoff: interval(t.handoffs)}
+	if len(t.handoffs) == 0 {
+		p.Handoff = interval(t.slow)
+	}
+	var sure bool
+	if p.Relation, sure = t.verdict(); !sure {
+		r.doubt(topology.NewCPUSet(p.A, p.B), "core")
+	}
+	r.pairs[[2]int{t.a, t.b}] = p
+}
+
+// cores returns the groups of CPUs that share a core. A group of which some
+// pair is not known to share it is a doubt: sharing is transitive.
+func (r *run) cores() (cores []topology.CPUSet) {
+	var edges [][2]int
+	for key, p := range r.pairs {
+		if p.Relation == Stacked || p.Relation == Siblings {
+			edges = append(edges, key)
+		}
+	}
+	for _, members := range components(len(r.cpus), edges) {
+		var set topology.CPUSet
+		whole := true
+		for k, i := range members {
+			set.Add(r.cpus[i])
+			for _, j := range members[k+1:] {
+				p := r.pairs[[2]int{i, j}]
+				whole = whole && p != nil && (p.Relation == Stacked || p.Relation == Siblings)
+			}
+		}
+		if whole {
+			cores = append(cores, set)
+		} else {
+			r.doubt(set, "core")
+		}
+	}
+	return cores
+}
