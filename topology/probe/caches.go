@@ -27,21 +27,27 @@ func (r *run) caches(p *Profile) error {
 	reps := r.representatives(p)
 	var llcs [][]int
 	for k, llc := range r.Told.LLCs {
-		members := slices.DeleteFunc(slices.Clone(reps), func(i int) bool { return !llc.Has(r.cpus[i]) })
-		if len(members) == 0 {
+		all := llc.And(p.Probed)
+		if all.Empty() {
 			continue
+		}
+		members := slices.DeleteFunc(slices.Clone(reps), func(i int) bool { return !llc.Has(r.cpus[i]) })
+		if len(members) == 0 { // others represent them, which is in doubt
+			members = []int{r.index[all.First()]}
 		}
 		parts, sure, err := r.split(members)
 		if err != nil {
 			return err
 		}
-		if !sure {
-			r.doubt(r.set(p, members), "cache")
-			parts = [][]int{members}
+		if sure = sure && !r.doubted(all); !sure {
+			r.doubt(all, "cache")
+		}
+		if !sure || len(parts) == 1 {
+			p.LLCs, llcs = append(p.LLCs, Group{CPUs: all}), append(llcs, members)
+			continue
 		}
 		for _, part := range parts {
-			p.LLCs = append(p.LLCs, Group{CPUs: r.set(p, part), Found: len(parts) > 1})
-			llcs = append(llcs, part)
+			p.LLCs, llcs = append(p.LLCs, Group{CPUs: r.set(p, part), Found: true}), append(llcs, part)
 		}
 		r.bar.step(float64(k+1) / float64(len(r.Told.LLCs)))
 	}
@@ -98,6 +104,12 @@ func (r *run) set(p *Profile, reps []int) (set topology.CPUSet) {
 	return set
 }
 
+// doubted reports whether it is uncertain what cores some of the CPUs share: then
+// those that represent them may be wrong.
+func (r *run) doubted(cpus topology.CPUSet) bool {
+	return slices.ContainsFunc(r.doubts, func(d Doubt) bool { return d.What == "core" && d.CPUs.Intersects(cpus) })
+}
+
 // nodes looks for nodes of a machine that is said to have one, and completes the
 // matrix of a small one.
 func (r *run) nodes(p *Profile, llcs [][]int) error {
@@ -111,7 +123,7 @@ func (r *run) nodes(p *Profile, llcs [][]int) error {
 		if err != nil {
 			return err
 		}
-		if parts = found; !sure {
+		if parts = found; !sure || r.doubted(p.Probed) {
 			r.doubt(r.set(p, heads), "node")
 			parts = [][]int{heads}
 		}
@@ -166,8 +178,8 @@ func (r *run) split(members []int) (parts [][]int, sure bool, err error) {
 		parts = append(parts, slices.Clone(near))
 		rest = slices.DeleteFunc(rest, func(i int) bool { return slices.Contains(near, i) })
 	}
-	if len(parts) > 1 && slices.ContainsFunc(parts, func(part []int) bool { return len(part) < 2 }) {
-		return nil, false, nil // one that is far from all others is more likely disturbed
+	if len(parts) > 1 && !r.alike(parts) {
+		return nil, false, nil
 	}
 	for _, part := range parts {
 		slices.Sort(part)
@@ -176,36 +188,80 @@ func (r *run) split(members []int) (parts [][]int, sure bool, err error) {
 	return parts, true, nil
 }
 
+// alike reports whether all parts are of one kind. One that is far from all others
+// is more likely disturbed, and where hand-offs take longer than in other parts it
+// may be that each has a cache to itself.
+func (r *run) alike(parts [][]int) bool {
+	shortest, longest := 0.0, 0.0
+	for _, part := range parts {
+		if len(part) < 2 {
+			return false
+		}
+		p := r.pairs[key(part[0], part[len(part)-1])] // one of them looked
+		if p == nil || p.Handoff.Median == 0 {
+			return false
+		}
+		longest = max(longest, p.Handoff.Median)
+		if shortest == 0 || p.Handoff.Median < shortest {
+			shortest = p.Handoff.Median
+		}
+	}
+	return longest < farther*shortest
+}
+
 // near returns the part that one of the members is in; all, if nothing sets them
 // apart.
 func (r *run) near(members []int, split bool) (near []int, sure bool, err error) {
-	if len(members) < 3 {
-		return members, true, nil
-	}
-	pivots := []int{members[0], members[len(members)/2], members[len(members)-1]}
-	if split { // its others are near, whoever it is
-		pivots = pivots[:1]
+	pivots := members
+	switch n := len(members); {
+	case n < 3:
+		return members, true, r.row(members[0], members[1:], r.rounds())
+	case split: // its others are near, whoever it is
+		pivots = members[:1]
+	default:
+		pivots = []int{members[0], members[n/2], members[n-1]}
 	}
 	for _, pivot := range pivots {
-		others := slices.DeleteFunc(slices.Clone(members), func(i int) bool { return i == pivot })
-		if err := r.row(pivot, others, r.rounds()); err != nil {
+		closest, state, err := r.look(pivot, members)
+		if err != nil || state == disputed {
 			return nil, false, err
 		}
-		closest, state := r.gap(pivot, others)
-		if state == disputed { // once more
-			if err := r.again(pivot, others); err != nil {
-				return nil, false, err
-			}
-			closest, state = r.gap(pivot, others)
-		}
-		switch state {
-		case disputed:
-			return nil, false, nil
-		case found:
-			return append(closest, pivot), true, nil
+		if state == found {
+			sure, err := r.whole(pivot, closest)
+			return append(slices.Clone(closest), pivot), sure, err
 		}
 	}
 	return members, true, nil
+}
+
+// whole reports whether nothing sets apart those that are near to some CPU. That
+// may be alone in its cache, and see its node where others see their caches.
+func (r *run) whole(pivot int, closest []int) (bool, error) {
+	part := append(slices.Clone(closest), pivot)
+	if len(part) < 3 {
+		return true, nil
+	}
+	for _, other := range []int{closest[0], closest[len(closest)-1]} {
+		if _, state, err := r.look(other, part); err != nil || state != uniform {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// look measures the hand-offs from one of the members to the others.
+func (r *run) look(pivot int, members []int) (closest []int, state gapState, err error) {
+	others := slices.DeleteFunc(slices.Clone(members), func(i int) bool { return i == pivot })
+	if err := r.row(pivot, others, r.rounds()); err != nil {
+		return nil, disputed, err
+	}
+	if closest, state = r.gap(pivot, others); state == disputed { // once more
+		if err := r.measureRow(pivot, others, 2*r.rounds()-1); err != nil {
+			return nil, disputed, err
+		}
+		closest, state = r.gap(pivot, others)
+	}
+	return closest, state, nil
 }
 
 // rounds is how often a row is measured.
@@ -257,9 +313,6 @@ func (r *run) row(from int, to []int, rounds int) error {
 	missing := slices.DeleteFunc(slices.Clone(to), func(i int) bool { return r.pairs[key(from, i)] != nil })
 	return r.measureRow(from, missing, rounds)
 }
-
-// again measures a row anew, longer.
-func (r *run) again(from int, to []int) error { return r.measureRow(from, to, 2*r.rounds()-1) }
 
 func (r *run) measureRow(from int, to []int, rounds int) error {
 	seen := make([][]float64, len(to))

@@ -15,7 +15,7 @@ type Interval struct {
 // medianRanks[n] is the k for which the k-th smallest and the k-th largest of n
 // measurements hold the median between them at 93 % or more, whatever their
 // distribution (the sign test); below 5 even the extremes do not.
-var medianRanks = [...]int{5: 1, 6: 1, 7: 1, 8: 1, 9: 2, 10: 2, 11: 2, 12: 3, 13: 3, 14: 3, 15: 4}
+var medianRanks = [...]int{5: 1, 6: 1, 7: 1, 8: 1, 9: 2, 10: 2, 11: 2, 12: 3, 13: 3, 14: 3, 15: 4, 20: 6, 25: 8, 30: 10}
 
 // interval orders what was measured.
 func interval(x []float64) Interval {
@@ -24,7 +24,10 @@ func interval(x []float64) Interval {
 	}
 	x = slices.Sorted(slices.Values(x))
 	n := len(x)
-	k := max(medianRanks[min(n, len(medianRanks)-1)], 1)
+	k := 1
+	for _, rank := range medianRanks[:min(n+1, len(medianRanks))] {
+		k = max(k, rank)
+	}
 	return Interval{(x[(n-1)/2] + x[n/2]) / 2, x[k-1], x[n-k]}
 }
 

@@ -12,16 +12,21 @@ import (
 const (
 	pairTime  = 8 * time.Millisecond
 	minRounds = 5
-	maxRounds = 15
+	maxRounds = 30
 	// slowLimit is how long to wait for a hand-off between CPUs that take turns:
 	// a few time slices.
-	slowLimit  = 15 * time.Millisecond
-	slowRounds = 3
+	slowLimit  = 10 * time.Millisecond
+	slowRounds = 5
 
 	// Two CPUs share a core if each does less beside the other than this share of
 	// its work, and the interval says so.
 	shared = 0.78
 	apart  = 0.82
+
+	// What both turns of a round have to agree in, and more than alone no CPU does:
+	// else something unseen disturbed the round, as a host's load does.
+	agree   = 1.25
+	tooMuch = 1.15
 )
 
 // pairTurns are the turns of a round: which of a pair work. Both are measured
@@ -122,9 +127,9 @@ func (r *run) measurePairs(phase []*trial) error {
 }
 
 // together has all pairs work through the turns of one round, and notes what
-// share of its work alone each CPU does beside the other: the mean of both.
+// share of its work alone each CPU does beside the other.
 func (r *run) together(open []*trial) error {
-	var did [len(pairTurns)][]float64 // by index of the CPU; 0: disturbed
+	var did turns
 	for turn, who := range pairTurns {
 		var members []int
 		for _, t := range open {
@@ -147,20 +152,27 @@ func (r *run) together(open []*trial) error {
 		}
 	}
 	for _, t := range open {
-		a, b := did[0][t.a], did[2][t.b]
-		sum := 0.0
-		for _, beside := range []int{1, 3} {
-			if a == 0 || b == 0 || did[beside][t.a] == 0 || did[beside][t.b] == 0 {
-				sum = 0
-				break
-			}
-			sum += did[beside][t.a]/a + did[beside][t.b]/b
-		}
-		if sum > 0 {
-			t.factors = append(t.factors, sum/4)
+		first := did.share(t, 1)
+		again := did.share(t, 3)
+		if first > 0 && again > 0 && max(first, again) < agree*min(first, again) && max(first, again) < tooMuch {
+			t.factors = append(t.factors, (first+again)/2)
 		}
 	}
 	return nil
+}
+
+// turns is what CPUs did in the turns of a round, by index; 0: disturbed.
+type turns [len(pairTurns)][]float64
+
+// share is what share of its work alone each of a pair did in a turn, the mean of
+// both: two that take turns may do so unevenly. It is 0 if one was disturbed.
+func (did *turns) share(t *trial, turn int) float64 {
+	a, b := did[0][t.a], did[2][t.b]
+	besideB, besideA := did[turn][t.a], did[turn][t.b]
+	if a == 0 || b == 0 || besideA == 0 || besideB == 0 {
+		return 0
+	}
+	return (besideB/a + besideA/b) / 2
 }
 
 // pass has a pair pass a cache line.

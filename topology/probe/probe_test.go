@@ -30,6 +30,7 @@ var machines = []struct {
 		s := machine("1x4x4x1")
 		return s.tell("1x16x1")
 	}, 5 * time.Second},
+	{"small caches hidden", func() *simulated { return machine("1x2x2x1").tell("1x4x1") }, 5 * time.Second},
 	{"caches and nodes hidden", func() *simulated { s := machine("2x2x4x2"); return s.tell("1x32x1") }, 5 * time.Second},
 	{"64 flat", func() *simulated { return machine("1x64x1") }, 5 * time.Second},
 	{"64, SMT", func() *simulated { return machine("2x16x2") }, 5 * time.Second},

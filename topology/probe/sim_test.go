@@ -134,7 +134,7 @@ func (s *simulated) Handoff(ctx context.Context, a, b int, limit time.Duration) 
 		}
 	}
 	disturbed := s.rng.Float64() < s.busy
-	if s.host[a] == s.host[b] || disturbed && s.rng.IntN(2) == 0 || s.rng.Float64() < s.stolen/2 {
+	if s.host[a] == s.host[b] || disturbed && s.rng.IntN(2) == 0 || s.rng.Float64() < s.stolen/5 {
 		s.pass(limit)
 		return Handoff{Each: 4300 * time.Microsecond, Disturbed: disturbed}, ctx.Err()
 	}
