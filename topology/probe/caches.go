@@ -124,7 +124,7 @@ func (r *run) nodes(p *Profile, llcs [][]int) error {
 			return err
 		}
 		if parts = found; !sure || r.doubted(p.Probed) {
-			r.doubt(r.set(p, heads), "node")
+			r.doubt(p.Probed, "node")
 			parts = [][]int{heads}
 		}
 	}
