@@ -104,12 +104,13 @@ func (r *run) work(members []int, d time.Duration) ([]Rate, error) {
 // exclude counts for each pair the tests that exclude it.
 func (r *run) exclude(tests []test) {
 	best := r.best(tests)
+	least := r.least(best)
 	for i := range r.excluded {
 		clear(r.excluded[i])
 	}
 	for _, t := range tests {
 		for i, rate := range t.rate {
-			if rate == 0 || rate < unslowed*best[i] || best[i] < throttle*r.alone[i].Median {
+			if rate == 0 || rate < unslowed*best[i] || best[i] < least*r.alone[i].Median {
 				continue
 			}
 			for j, other := range t.rate {
@@ -137,6 +138,18 @@ func (r *run) best(tests []test) []float64 {
 		}
 	}
 	return second
+}
+
+// least is what share of its speed alone a CPU has to reach in some group, or it
+// was never without those that share its core. Busy groups cost all CPUs alike,
+// as turbo does; so it is nearly what most reach.
+func (r *run) least(best []float64) float64 {
+	var reached []float64
+	for i := range best {
+		reached = append(reached, best[i]/r.alone[i].Median)
+	}
+	slices.Sort(reached)
+	return max(unslowed*reached[len(reached)*3/4], throttle)
 }
 
 // left returns the pairs that are not excluded.
