@@ -149,7 +149,7 @@ func (r *run) least(best []float64) float64 {
 		reached = append(reached, best[i]/r.alone[i].Median)
 	}
 	slices.Sort(reached)
-	return max(unslowed*reached[len(reached)*3/4], throttle)
+	return max(unslowed*min(reached[len(reached)*3/4], 1), throttle)
 }
 
 // left returns the pairs that are not excluded.
