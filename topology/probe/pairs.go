@@ -105,7 +105,7 @@ func (r *run) phases(suspects [][2]int) (phases [][]*trial) {
 func (r *run) measurePairs(phase []*trial) error {
 	open := slices.Clone(phase)
 	for round := 0; round < maxRounds && len(open) > 0; round++ {
-		if round >= minRounds && r.m.Now().After(r.end) {
+		if r.m.Now().After(r.end) {
 			break
 		}
 		if err := r.together(open); err != nil {
