@@ -316,7 +316,10 @@ func (r *run) row(from int, to []int, rounds int) error {
 
 func (r *run) measureRow(from int, to []int, rounds int) error {
 	seen := make([][]float64, len(to))
-	for range rounds {
+	for round := range rounds {
+		if round > 0 && r.m.Now().After(r.end) {
+			break
+		}
 		for k, i := range to {
 			h, err := r.m.Handoff(r.ctx, r.cpus[from], r.cpus[i], quickLimit)
 			if err != nil {

@@ -14,8 +14,12 @@ import (
 	"mllb/topology"
 )
 
-// patience is how long a thread may wait for a CPU that gives it no time.
-const patience = 2 * time.Second
+// patience is how long a thread may wait for a CPU that gives it no time, and
+// farewell how long at the end.
+const (
+	patience = 10 * time.Second
+	farewell = 200 * time.Millisecond
+)
 
 // Live is this host. Its threads, one for each CPU, are pinned; they end with
 // Close, and nothing else is changed.
@@ -41,18 +45,18 @@ func OpenLive() (*Live, error) {
 
 // Close ends the threads, but does not wait for one whose CPU gives it no time.
 func (l *Live) Close() {
+	defer runtime.GOMAXPROCS(l.maxProcs)
 	for _, w := range l.workers {
 		close(w.jobs)
 	}
-	timeout := time.After(patience)
+	timeout := time.After(farewell)
 	for _, w := range l.workers {
 		select {
 		case <-w.ended:
 		case <-timeout:
-			timeout = nil
+			return
 		}
 	}
-	runtime.GOMAXPROCS(l.maxProcs)
 }
 
 // CPUs implements Machine.
@@ -184,7 +188,11 @@ func (l *Live) do(ctx context.Context, cpus []int, t *team, job func(k int) erro
 		}
 		team[k] = w
 	}
-	defer context.AfterFunc(ctx, func() { t.stop.Store(true) })()
+	late := make(chan struct{})
+	defer context.AfterFunc(ctx, func() {
+		t.stop.Store(true)
+		time.AfterFunc(farewell, func() { close(late) })
+	})()
 	for k, w := range team {
 		w.jobs <- func() error { return job(k) }
 	}
@@ -197,11 +205,16 @@ func (l *Live) do(ctx context.Context, cpus []int, t *team, job func(k int) erro
 			if failed == nil {
 				failed = err
 			}
+			continue
+		case <-late:
+			failed = ctx.Err()
 		case <-timeout.C:
-			t.stop.Store(true)
-			delete(l.workers, w.cpu) // it may never end
-			return fmt.Errorf("CPU %d gave a thread no time for %v", w.cpu, patience)
+			failed = fmt.Errorf("CPU %d gave a thread no time for %v", w.cpu, patience)
 		}
+		t.stop.Store(true)
+		delete(l.workers, w.cpu)
+		close(w.jobs) // it ends when its CPU lets it
+		return failed
 	}
 	if failed == nil {
 		failed = ctx.Err()
@@ -232,23 +245,20 @@ func usageNow() (u usage, err error) {
 // of this kernel was there. A CPU that the host took away shows no switches.
 const enough = 0.9
 
-func (u usage) disturbed() (bool, error) {
-	now, err := usageNow()
-	wall, cpu := now.wall-u.wall, now.cpu-u.cpu
-	return float64(cpu) < enough*float64(wall) && now.switches > u.switches, err
-}
-
-// measured runs what a thread of a team measures and says whether it was disturbed.
-func (t *team) measured(what func(start int64)) (disturbed bool, err error) {
+// measured runs what a thread of a team measures. It returns what share of the
+// time the thread had, and whether others had the rest.
+func (t *team) measured(what func(start int64)) (share float64, disturbed bool, err error) {
 	before, err := usageNow()
 	if err != nil {
 		t.stop.Store(true)
-		return false, err
+		return 0, false, err
 	}
 	start, ok := t.gather()
 	if !ok {
-		return true, nil
+		return 0, true, nil
 	}
 	what(start)
-	return before.disturbed()
+	after, err := usageNow()
+	share = float64(after.cpu-before.cpu) / float64(max(after.wall-before.wall, 1))
+	return share, share < enough && after.switches > before.switches, err
 }

@@ -16,7 +16,10 @@ func (l *Live) Work(ctx context.Context, cpus []int, d time.Duration) ([]Rate, e
 	t := &team{size: int32(len(cpus))}
 	err := l.do(ctx, cpus, t, func(k int) error {
 		var rate float64
-		disturbed, err := t.measured(func(start int64) { rate = t.work(start, d) })
+		share, disturbed, err := t.measured(func(start int64) { rate = t.work(start, d) })
+		if disturbed && share > 0 {
+			rate /= share
+		}
 		rates[k] = Rate{rate, disturbed}
 		return err
 	})
@@ -74,7 +77,7 @@ func (l *Live) Handoff(ctx context.Context, a, b int, limit time.Duration) (Hand
 	t := &team{size: 2}
 	err := l.do(ctx, []int{a, b}, t, func(k int) error {
 		var err error
-		h[k].Disturbed, err = t.measured(func(start int64) { h[k].Each = t.bounce(&shared, uint64(k), start+int64(limit), start) })
+		_, h[k].Disturbed, err = t.measured(func(start int64) { h[k].Each = t.bounce(&shared, uint64(k), start+int64(limit), start) })
 		return err
 	})
 	if err != nil {

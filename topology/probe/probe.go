@@ -25,6 +25,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"mllb/topology"
@@ -44,7 +45,7 @@ type Machine interface {
 
 // Rate is what one CPU did.
 type Rate struct {
-	PerSecond float64 // units of work
+	PerSecond float64 // units of work; if disturbed, of the time that the CPU was given
 	Disturbed bool    // another thread ran on the CPU meanwhile
 }
 
@@ -139,7 +140,7 @@ func (r *run) measure() (*Profile, error) {
 	if err := r.caches(p); err != nil {
 		return nil, err
 	}
-	p.Doubts = r.doubts
+	p.Doubts = append(p.Doubts, r.doubts...)
 	r.addPairs(p)
 	r.bar.enter(stages)
 	return p, nil
@@ -160,8 +161,8 @@ const (
 // speeds measures each CPU alone, in rounds over all, so that what disturbs for
 // a while disturbs one round.
 func (r *run) speeds() error {
-	seen := make([][]float64, len(r.cpus))
-	disturbed := make([]bool, len(r.cpus))
+	quiet := make([][]float64, len(r.cpus))
+	disturbed := make([][]float64, len(r.cpus))
 	for round := range aloneRounds {
 		for i, cpu := range r.cpus {
 			got, err := r.m.Work(r.ctx, []int{cpu}, aloneTime)
@@ -169,21 +170,20 @@ func (r *run) speeds() error {
 				return err
 			}
 			if got[0].Disturbed {
-				disturbed[i] = true
-				if len(seen[i]) > 0 || round < aloneRounds-1 {
-					continue
-				}
+				disturbed[i] = append(disturbed[i], got[0].PerSecond)
+			} else {
+				quiet[i] = append(quiet[i], got[0].PerSecond)
 			}
-			seen[i] = append(seen[i], got[0].PerSecond)
 			r.bar.step(float64(round*len(r.cpus)+i) / float64(aloneRounds*len(r.cpus)))
 		}
 	}
 	r.alone = make([]Interval, len(r.cpus))
-	for i := range seen {
-		r.alone[i] = interval(seen[i])
-		if disturbed[i] && len(seen[i]) < aloneRounds {
+	for i, rates := range quiet {
+		if len(rates) < aloneRounds-1 {
+			rates = slices.Concat(rates, disturbed[i])
 			r.doubt(topology.NewCPUSet(r.cpus[i]), "speed")
 		}
+		r.alone[i] = interval(rates)
 	}
 	return nil
 }

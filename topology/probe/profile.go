@@ -82,7 +82,7 @@ type Pair struct {
 
 // profile begins what is to be returned.
 func (r *run) profile() *Profile {
-	p := &Profile{Schema: Schema, Online: r.Told.Online, Possible: r.Told.Online.Or(r.Told.Offline)}
+	p := &Profile{Schema: Schema, Cores: []Core{}, Doubts: []Doubt{}, Online: r.Told.Online, Possible: r.Told.Online.Or(r.Told.Offline)}
 	fastest := 0.0
 	for _, a := range r.alone {
 		fastest = max(fastest, a.Median)
@@ -205,7 +205,3 @@ func (p *Profile) Topology() (*topology.Topology, error) {
 	}
 	return p.Over(told), nil
 }
-
-// Schema is the version of the file of a profile. It rises with each change: a
-// file that says more than is known is not to be believed in part.
-const Schema = 1
