@@ -22,7 +22,7 @@ var disturbances = []struct {
 	{"noisy", func(s *simulated) { s.noise = 0.06 }, 0.05},
 	{"others run now and then", func(s *simulated) { s.busy = 0.15 }, 0.05},
 	{"others run everywhere", func(s *simulated) { s.busy = 1 }, 1},
-	{"the host's load", func(s *simulated) { s.stolen = 0.15 }, 0.1},
+	{"the host's load", func(s *simulated) { s.stolen = 0.15 }, 0.2},
 	{"the host's load, half of the time", func(s *simulated) { s.stolen = 0.5 }, 1},
 	{"a steady load of the host", func(s *simulated) { s.steady[0], s.steady[len(s.steady)-1] = 0.5, 0.5 }, 0.05},
 	{"a load that comes and goes", func(s *simulated) {

@@ -41,21 +41,30 @@ type trial struct {
 	slow     []float64 // ns, undisturbed, of CPUs that seem to take turns
 }
 
-// judge measures the suspects: those at once that are known to share nothing.
+// judge measures the suspects in rounds over all of them, those at once that are
+// known to share nothing, until each is sure or the time is up.
 func (r *run) judge(suspects [][2]int) error {
 	r.bar.enter(stagePairs)
 	phases := r.phases(r.dropCrowds(suspects))
-	for k, phase := range phases {
-		if r.m.Now().After(r.end) {
-			for _, t := range phase {
-				r.settle(t)
+	open := slices.Clone(phases)
+	for round := 0; round < maxRounds && len(open) > 0; round++ {
+		for k := range open {
+			if r.m.Now().After(r.end) {
+				round = maxRounds
+				break
 			}
-			continue
+			if err := r.measurePairs(open[k]); err != nil {
+				return err
+			}
+			r.bar.step((float64(round) + float64(k+1)/float64(len(open))) / minRounds)
+			open[k] = slices.DeleteFunc(slices.Clone(open[k]), (*trial).sure)
 		}
-		if err := r.measurePairs(phase); err != nil {
-			return err
+		open = slices.DeleteFunc(open, func(phase []*trial) bool { return len(phase) == 0 })
+	}
+	for _, phase := range phases {
+		for _, t := range phase {
+			r.settle(t)
 		}
-		r.bar.step(float64(k+1) / float64(len(phases)))
 	}
 	return nil
 }
@@ -102,26 +111,15 @@ func (r *run) phases(suspects [][2]int) (phases [][]*trial) {
 	return phases
 }
 
+// measurePairs is one round of pairs that share nothing with each other.
 func (r *run) measurePairs(phase []*trial) error {
-	open := slices.Clone(phase)
-	for round := 0; round < maxRounds && len(open) > 0; round++ {
-		if r.m.Now().After(r.end) {
-			break
-		}
-		if err := r.together(open); err != nil {
-			return err
-		}
-		for _, t := range open {
-			if err := r.pass(t); err != nil {
-				return err
-			}
-		}
-		if round+1 >= minRounds {
-			open = slices.DeleteFunc(open, func(t *trial) bool { _, sure := t.verdict(); return sure })
-		}
+	if err := r.together(phase); err != nil {
+		return err
 	}
 	for _, t := range phase {
-		r.settle(t)
+		if err := r.pass(t); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -148,6 +146,9 @@ func (r *run) together(open []*trial) error {
 		for k, i := range members {
 			if !rates[k].Disturbed {
 				did[turn][i] = rates[k].PerSecond
+			}
+			if len(members) == 1 {
+				r.noteAlone(i, rates[k])
 			}
 		}
 	}
@@ -208,6 +209,12 @@ func (t *trial) verdict() (Relation, bool) {
 		return Apart, true
 	}
 	return Uncertain, false
+}
+
+// sure reports whether there is a verdict.
+func (t *trial) sure() bool {
+	_, sure := t.verdict()
+	return sure
 }
 
 // settle keeps the verdict.

@@ -84,8 +84,10 @@ type run struct {
 	end   time.Time // what takes longer is left uncertain
 	index map[int]int
 
-	alone    []Interval // by index of cpus
-	excluded [][]uint8  // by index: tests that say that two share no core
+	quiet    [][]float64 // by index of cpus: rates alone
+	noisy    [][]float64 // those that were disturbed
+	alone    []Interval
+	excluded [][]uint8 // by index: tests that say that two share no core
 	pairs    map[[2]int]*Pair
 	doubts   []Doubt
 	bar      progress
@@ -109,6 +111,7 @@ func Run(ctx context.Context, m Machine, o Options) (*Profile, error) {
 		r.index[cpu] = len(r.cpus)
 		r.cpus = append(r.cpus, cpu)
 	}
+	r.quiet, r.noisy, r.alone = make([][]float64, len(r.cpus)), make([][]float64, len(r.cpus)), make([]Interval, len(r.cpus))
 	r.end = m.Now().Add(budget(len(r.cpus)))
 	r.plan()
 	p, err := r.measure()
@@ -126,7 +129,7 @@ func Run(ctx context.Context, m Machine, o Options) (*Profile, error) {
 }
 
 func (r *run) measure() (*Profile, error) {
-	if err := r.speeds(); err != nil {
+	if err := r.speeds(aloneRounds); err != nil {
 		return nil, err
 	}
 	suspects, err := r.suspects()
@@ -136,6 +139,11 @@ func (r *run) measure() (*Profile, error) {
 	if err := r.judge(suspects); err != nil {
 		return nil, err
 	}
+	r.bar.enter(stageAgain)
+	if err := r.speeds(lateRounds); err != nil {
+		return nil, err
+	}
+	r.doubtSpeeds()
 	p := r.profile()
 	if err := r.caches(p); err != nil {
 		return nil, err
@@ -155,37 +163,52 @@ func budget(cpus int) time.Duration {
 const (
 	aloneTime   = 4 * time.Millisecond
 	aloneRounds = 3
+	lateRounds  = 2 // at the end again: what disturbed the first may be gone
 	groupTime   = 8 * time.Millisecond
 )
 
 // speeds measures each CPU alone, in rounds over all, so that what disturbs for
 // a while disturbs one round.
-func (r *run) speeds() error {
-	quiet := make([][]float64, len(r.cpus))
-	disturbed := make([][]float64, len(r.cpus))
-	for round := range aloneRounds {
+func (r *run) speeds(rounds int) error {
+	for round := range rounds {
 		for i, cpu := range r.cpus {
 			got, err := r.m.Work(r.ctx, []int{cpu}, aloneTime)
 			if err != nil {
 				return err
 			}
-			if got[0].Disturbed {
-				disturbed[i] = append(disturbed[i], got[0].PerSecond)
-			} else {
-				quiet[i] = append(quiet[i], got[0].PerSecond)
-			}
-			r.bar.step(float64(round*len(r.cpus)+i) / float64(aloneRounds*len(r.cpus)))
+			r.noteAlone(i, got[0])
+			r.bar.step(float64(round*len(r.cpus)+i) / float64(rounds*len(r.cpus)))
 		}
 	}
-	r.alone = make([]Interval, len(r.cpus))
-	for i, rates := range quiet {
+	for i, rates := range r.quiet {
 		if len(rates) < aloneRounds-1 {
-			rates = slices.Concat(rates, disturbed[i])
-			r.doubt(topology.NewCPUSet(r.cpus[i]), "speed")
+			rates = slices.Concat(rates, r.noisy[i])
 		}
 		r.alone[i] = interval(rates)
 	}
 	return nil
+}
+
+// noteAlone keeps what a CPU did while no other worked.
+func (r *run) noteAlone(i int, rate Rate) {
+	if rate.Disturbed {
+		r.noisy[i] = append(r.noisy[i], rate.PerSecond)
+	} else {
+		r.quiet[i] = append(r.quiet[i], rate.PerSecond)
+	}
+}
+
+// steady is how wide the interval of a speed may be, as a share of the speed.
+const steady = 0.3
+
+// doubtSpeeds notes the CPUs that were disturbed, or whose speed is not one
+// number: a limit by a host lets a CPU run at full speed, and then not at all.
+func (r *run) doubtSpeeds() {
+	for i, a := range r.alone {
+		if len(r.quiet[i]) < aloneRounds-1 || a.High-a.Low > steady*a.Median {
+			r.doubt(topology.NewCPUSet(r.cpus[i]), "speed")
+		}
+	}
 }
 
 // doubt notes what could not be told of CPUs.

@@ -89,8 +89,8 @@ func (r *run) profile() *Profile {
 	}
 	for i, cpu := range r.cpus {
 		p.Probed.Add(cpu)
-		s := r.alone[i].scaled(1024 / fastest)
-		p.Speeds = append(p.Speeds, Speed{cpu, Interval{math.Round(s.Median), math.Round(s.Low), math.Round(s.High)}})
+		s := r.alone[i].scaled(fullSpeed / fastest)
+		p.Speeds = append(p.Speeds, Speed{cpu, Interval{max(math.Round(s.Median), 1), math.Round(s.Low), math.Round(s.High)}})
 	}
 	for _, set := range r.cores() {
 		core := Core{CPUs: set, CoRun: Interval{Low: math.Inf(1)}}
@@ -160,6 +160,21 @@ func (p *Profile) Relation(a, b int) (relation Relation, sure bool) {
 		return SameNode, sure
 	}
 	return Remote, sure
+}
+
+// fullSpeed is the speed of the machine's fastest CPU.
+const fullSpeed = 1024
+
+// Speed is what a CPU does alone, of 1024 for the machine's fastest, and whether
+// that is sure; 0 of a CPU that was not probed.
+func (p *Profile) Speed(cpu int) (speed uint32, sure bool) {
+	for _, s := range p.Speeds {
+		if s.CPU == cpu {
+			doubted := slices.ContainsFunc(p.Doubts, func(d Doubt) bool { return d.What == "speed" && d.CPUs.Has(cpu) })
+			return uint32(s.Speed.Median), !doubted
+		}
+	}
+	return 0, false
 }
 
 func together(groups []Group, a, b int) bool {

@@ -12,6 +12,7 @@ const (
 	stageSpeeds = iota
 	stageGroups
 	stagePairs
+	stageAgain
 	stageCaches
 	stages
 )
@@ -30,6 +31,7 @@ func (r *run) plan() {
 		stageSpeeds: float64(n*aloneRounds) * aloneTime.Seconds(),
 		stageGroups: float64(minShuffles*2*bits.Len(uint(n-1))) * groupTime.Seconds(),
 		stagePairs:  float64(minRounds*len(pairTurns)) * pairTime.Seconds(),
+		stageAgain:  float64(n*lateRounds) * aloneTime.Seconds(),
 		stageCaches: float64(n*minRounds) * (500 * time.Microsecond).Seconds(),
 	}}
 }

@@ -120,9 +120,9 @@ func (p *Profile) speedWords() (lines []string) {
 	var slow topology.CPUSet
 	low, high := 1.0, 0.0
 	for _, s := range p.Speeds {
-		if s.Speed.High < slower*1024 && !p.doubts("speed", s.CPU) {
+		if speed, sure := p.Speed(s.CPU); sure && s.Speed.High < slower*fullSpeed {
 			slow.Add(s.CPU)
-			low, high = min(low, s.Speed.Median/1024), max(high, s.Speed.Median/1024)
+			low, high = min(low, float64(speed)/fullSpeed), max(high, float64(speed)/fullSpeed)
 		}
 	}
 	if slow.Empty() {
@@ -133,10 +133,6 @@ func (p *Profile) speedWords() (lines []string) {
 		does = "does"
 	}
 	return []string{fmt.Sprintf("%s %s %s of the fastest's work, alone", cpuNoun(slow), does, spread(low, high, (low+high)/2, "%.2f"))}
-}
-
-func (p *Profile) doubts(what string, cpu int) bool {
-	return slices.ContainsFunc(p.Doubts, func(d Doubt) bool { return d.What == what && d.CPUs.Has(cpu) })
 }
 
 // doubtQuestions are what is uncertain, by what a doubt is about.
