@@ -35,10 +35,13 @@ type Matrix struct {
 	typ  map[Relation]float64 // the median hand-off of a relation, ns
 }
 
-// Matrix returns the matrix with at most so many rows.
+// Matrix returns the matrix with at most so many rows. A cell has a power of two
+// of CPUs, as most of what they share.
 func (p *Profile) Matrix(rows int) *Matrix {
 	m := &Matrix{p: p, all: slices.Collect(p.Probed.All()), typ: make(map[Relation]float64)}
-	m.Each = max((len(m.all)+rows-1)/rows, 1)
+	for m.Each = 1; m.Each*rows < len(m.all); {
+		m.Each *= 2
+	}
 	for i := 0; i < len(m.all); i += m.Each {
 		m.CPUs = append(m.CPUs, m.all[i])
 	}
@@ -162,7 +165,7 @@ func paint(text string, shade int, colour bool) string {
 
 // legend explains the shades that are used, with what was measured of them.
 func (p *Profile) legend(b *strings.Builder, used []bool, colour bool) {
-	const column = 44
+	const column = 47
 	for i, s := range shades {
 		if !used[i] {
 			continue
