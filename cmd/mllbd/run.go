@@ -166,7 +166,7 @@ func (s *session) openOutputs() (err error) {
 	if err := s.openReport(); err != nil {
 		return err
 	}
-	if err := namedfile.Distinct(s.cfg.Events, s.cfg.Model); err != nil {
+	if err := namedfile.Distinct(s.cfg.Events, s.cfg.Model, s.cfg.profileFile()); err != nil {
 		return fmt.Errorf("open events file: %w", err)
 	}
 	if s.cfg.Events != "" {

@@ -22,6 +22,14 @@ const (
 	topologyProbe = "probe"
 )
 
+// profileFile is the FILE of --topology, or "".
+func (c *runCmd) profileFile() string {
+	if c.Topology == topologySysfs || c.Topology == topologyProbe {
+		return ""
+	}
+	return c.Topology
+}
+
 // openProfile probes this host, or reads what a probe found, where --topology says so.
 func (s *session) openProfile() (err error) {
 	if s.cfg.Topology == topologySysfs {
