@@ -30,8 +30,8 @@ type topologyCmd struct {
 func (topologyCmd) Help() string {
 	return `--probe has all CPUs that it may use work, alone and beside others, and pass cache lines to each other. It
 takes a second or two on a small host, up to 5 s at 64 CPUs and 30 s at 512, and changes nothing.
-Other load disturbs it: what it cannot tell it calls uncertain. A profile is of one machine, and of
-one boot if the CPUs change.`
+What other load disturbs is measured again, for three times as long at most, and then called
+uncertain. A profile is of one machine, and of one boot if the CPUs change.`
 }
 
 // Run shows a topology as a picture or as JSON.

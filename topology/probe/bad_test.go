@@ -65,16 +65,16 @@ func TestComes(t *testing.T) {
 	}
 }
 
-// TestContainer: of 64 CPUs a process may use two. They are probed, the others
+// TestContainer: of 64 CPUs a process may use three. They are probed, the others
 // are as told.
 func TestContainer(t *testing.T) {
 	s := flat(64).stack([]int{10, 42}).tell("2x16x2")
-	s.allowed = topology.NewCPUSet(10, 42)
+	s.allowed = topology.NewCPUSet(10, 42, 51)
 	p, err := Run(context.Background(), s, Options{Told: s.told})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p.Probed.String() != "10,42" {
+	if p.Probed.String() != "10,42,51" {
 		t.Errorf("probed %v", p.Probed)
 	}
 	if r, sure := p.Relation(10, 42); r != Stacked || !sure {

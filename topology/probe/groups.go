@@ -42,7 +42,7 @@ func (r *run) suspects() ([][2]int, error) {
 	}
 	var tests []test
 	last := -1
-	limit := r.m.Now().Add(r.end.Sub(r.m.Now()) * 2 / 5)
+	limit := r.start.Add(budget(n) * 2 / 5)
 	for shuffle := range maxShuffles {
 		if shuffle > 0 && r.m.Now().After(limit) {
 			break

@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	pairTime  = 8 * time.Millisecond
+	pairTime  = 8 * time.Millisecond // twice as long where that does not tell
 	minRounds = 5
 	maxRounds = 30
 	// slowLimit is how long to wait for a hand-off between CPUs that take turns:
@@ -53,7 +53,11 @@ func (r *run) judge(suspects [][2]int) error {
 				round = maxRounds
 				break
 			}
-			if err := r.measurePairs(open[k]); err != nil {
+			d := pairTime
+			if round >= minRounds {
+				d *= 2
+			}
+			if err := r.measurePairs(open[k], d); err != nil {
 				return err
 			}
 			r.bar.step((float64(round) + float64(k+1)/float64(len(open))) / minRounds)
@@ -112,8 +116,8 @@ func (r *run) phases(suspects [][2]int) (phases [][]*trial) {
 }
 
 // measurePairs is one round of pairs that share nothing with each other.
-func (r *run) measurePairs(phase []*trial) error {
-	if err := r.together(phase); err != nil {
+func (r *run) measurePairs(phase []*trial, d time.Duration) error {
+	if err := r.together(phase, d); err != nil {
 		return err
 	}
 	for _, t := range phase {
@@ -126,7 +130,7 @@ func (r *run) measurePairs(phase []*trial) error {
 
 // together has all pairs work through the turns of one round, and notes what
 // share of its work alone each CPU does beside the other.
-func (r *run) together(open []*trial) error {
+func (r *run) together(open []*trial, d time.Duration) error {
 	var did turns
 	for turn, who := range pairTurns {
 		var members []int
@@ -138,7 +142,7 @@ func (r *run) together(open []*trial) error {
 				members = append(members, t.b)
 			}
 		}
-		rates, err := r.work(members, pairTime)
+		rates, err := r.work(members, d)
 		if err != nil {
 			return err
 		}

@@ -81,6 +81,7 @@ type run struct {
 	m     Machine
 	rng   *rand.Rand
 	cpus  []int
+	start time.Time
 	end   time.Time // what takes longer is left uncertain
 	index map[int]int
 
@@ -112,7 +113,8 @@ func Run(ctx context.Context, m Machine, o Options) (*Profile, error) {
 		r.cpus = append(r.cpus, cpu)
 	}
 	r.quiet, r.noisy, r.alone = make([][]float64, len(r.cpus)), make([][]float64, len(r.cpus)), make([]Interval, len(r.cpus))
-	r.end = m.Now().Add(budget(len(r.cpus)))
+	r.start = m.Now()
+	r.end = r.start.Add(disturbedFor * budget(len(r.cpus)))
 	r.plan()
 	p, err := r.measure()
 	if err != nil {
@@ -158,6 +160,10 @@ func (r *run) measure() (*Profile, error) {
 func budget(cpus int) time.Duration {
 	return 5*time.Second + time.Duration(max(cpus-64, 0))*25*time.Second/448
 }
+
+// disturbedFor is for how many times the budget to measure again what others
+// disturb.
+const disturbedFor = 3
 
 // How long a CPU works alone, and how often; and beside others.
 const (
