@@ -3,6 +3,7 @@
 package probe
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -70,6 +71,7 @@ func (r *run) judge(suspects [][2]int) error {
 			r.settle(t)
 		}
 	}
+	r.infer()
 	return nil
 }
 
@@ -227,20 +229,63 @@ func (r *run) settle(t *trial) {
 	if len(t.handoffs) == 0 {
 		p.Handoff = interval(t.slow)
 	}
-	var sure bool
-	if p.Relation, sure = t.verdict(); !sure {
-		r.doubt(topology.NewCPUSet(p.A, p.B), "core")
-	}
+	p.Relation, _ = t.verdict()
 	r.pairs[[2]int{t.a, t.b}] = p
+}
+
+// infer settles what pairs say of each other: a CPU shares no core with another if
+// one of its own core does not. What is left is in doubt.
+func (r *run) infer() {
+	var inferred []*Pair
+	for _, pair := range r.measured() {
+		p := r.pairs[pair]
+		if p.Relation != Uncertain {
+			continue
+		}
+		for b := range r.cpus {
+			if r.oneCore(pair[0], b) && r.noCore(b, pair[1]) || r.oneCore(pair[1], b) && r.noCore(b, pair[0]) {
+				inferred = append(inferred, p)
+				break
+			}
+		}
+	}
+	for _, p := range inferred {
+		p.Relation = Apart
+	}
+	for _, pair := range r.measured() {
+		if p := r.pairs[pair]; p.Relation == Uncertain {
+			r.doubt(topology.NewCPUSet(p.A, p.B), "core")
+		}
+	}
+}
+
+// measured are the pairs that were, in order.
+func (r *run) measured() [][2]int {
+	return slices.SortedFunc(maps.Keys(r.pairs), func(a, b [2]int) int { return slices.Compare(a[:], b[:]) })
+}
+
+// oneCore reports whether two CPUs are known to share a core, noCore that they are
+// known not to.
+func (r *run) oneCore(i, j int) bool {
+	p := r.pairs[key(i, j)]
+	return p != nil && (p.Relation == Stacked || p.Relation == Siblings)
+}
+
+func (r *run) noCore(i, j int) bool {
+	if i == j {
+		return false
+	}
+	p := r.pairs[key(i, j)]
+	return p != nil && p.Relation == Apart || p == nil && r.excluded[i][j] >= needed
 }
 
 // cores returns the groups of CPUs that share a core. A group of which some
 // pair is not known to share it is a doubt: sharing is transitive.
 func (r *run) cores() (cores []topology.CPUSet) {
 	var edges [][2]int
-	for key, p := range r.pairs {
-		if p.Relation == Stacked || p.Relation == Siblings {
-			edges = append(edges, key)
+	for _, pair := range r.measured() {
+		if r.oneCore(pair[0], pair[1]) {
+			edges = append(edges, pair)
 		}
 	}
 	for _, members := range components(len(r.cpus), edges) {
@@ -249,8 +294,7 @@ func (r *run) cores() (cores []topology.CPUSet) {
 		for k, i := range members {
 			set.Add(r.cpus[i])
 			for _, j := range members[k+1:] {
-				p := r.pairs[[2]int{i, j}]
-				whole = whole && p != nil && (p.Relation == Stacked || p.Relation == Siblings)
+				whole = whole && r.oneCore(i, j)
 			}
 		}
 		if whole {

@@ -107,3 +107,28 @@ func TestDisturbedHandoff(t *testing.T) {
 		t.Errorf("slow %v, quick %v", x.slow, x.handoffs)
 	}
 }
+
+// TestInfer: who shares a core with one that is apart from a third is apart from
+// it as well; nothing else follows.
+func TestInfer(t *testing.T) {
+	s := flat(5).tell("1x5x1")
+	r := probing(t, s)
+	for _, p := range []Pair{
+		{A: 0, B: 1, Relation: Stacked}, {A: 1, B: 2, Relation: Apart}, {A: 0, B: 2, Relation: Uncertain},
+		{A: 1, B: 3, Relation: Siblings}, {A: 0, B: 3, Relation: Uncertain}, {A: 2, B: 4, Relation: Uncertain},
+		{A: 3, B: 4, Relation: Uncertain},
+	} {
+		r.pairs[[2]int{p.A, p.B}] = &p
+	}
+	r.excluded[0][4], r.excluded[4][0] = needed, needed // by a group, so 3, which is not known to be with 0, may be with 4
+	r.infer()
+	want := map[[2]int]Relation{{0, 1}: Stacked, {1, 2}: Apart, {0, 2}: Apart, {1, 3}: Siblings, {0, 3}: Uncertain, {2, 4}: Uncertain, {3, 4}: Uncertain}
+	for pair, relation := range want {
+		if got := r.pairs[pair].Relation; got != relation {
+			t.Errorf("%v: %s, want %s", pair, got, relation)
+		}
+	}
+	if len(r.doubts) != 3 {
+		t.Errorf("doubts: %v", r.doubts)
+	}
+}

@@ -95,7 +95,8 @@ func (r *run) profile() *Profile {
 	for _, set := range r.cores() {
 		core := Core{CPUs: set, CoRun: Interval{Low: math.Inf(1)}}
 		n := 0.0
-		for _, pair := range r.pairs {
+		for _, key := range r.measured() {
+			pair := r.pairs[key]
 			if !set.Has(pair.A) || !set.Has(pair.B) {
 				continue
 			}
