@@ -163,7 +163,10 @@ func TestSpeeds(t *testing.T) {
 	if got, sure := p.Speed(6); got != 0 || sure {
 		t.Errorf("a CPU that was not probed has %d", got)
 	}
-	if words := strings.Join(p.Words(s.told), "\n"); !strings.Contains(words, "uncertain: the speed of CPUs 4;") {
-		t.Errorf("words: %s", words)
+	words := strings.Join(p.Words(s.told), "\n")
+	for _, want := range []string{"nothing hidden: ", "CPUs 0-1,5 did ", "uncertain: the speed of CPUs 4;"} {
+		if !strings.Contains(words, want) {
+			t.Errorf("no %q in: %s", want, words)
+		}
 	}
 }

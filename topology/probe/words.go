@@ -19,7 +19,7 @@ func (p *Profile) Words(told *topology.Topology) []string {
 	lines := slices.Concat(p.coreWords(told), p.toldApart(told), p.cacheWords(told), p.nodeWords(told))
 	doubts := p.doubtWords()
 	switch {
-	case len(lines) == 0 && len(doubts) == 0:
+	case len(lines) == 0 && !slices.ContainsFunc(p.Doubts, func(d Doubt) bool { return d.What != "speed" }):
 		lines = []string{"nothing hidden: CPUs share what the kernel says"}
 	case len(lines) == 0:
 		lines = []string{"nothing hidden was found"}
