@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"os"
+	"runtime"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -25,8 +26,11 @@ func TestScripts(t *testing.T) {
 
 // condition is what a script may ask.
 func condition(cond string) (bool, error) {
-	if cond == "root" {
+	switch cond {
+	case "root":
 		return os.Getuid() == 0, nil
+	case "cpus": // two or more
+		return runtime.NumCPU() > 1, nil
 	}
 	return false, errors.New("unknown condition")
 }

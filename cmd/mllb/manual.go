@@ -22,7 +22,8 @@ Examples:
 	"topology": `Examples:
 
   mllb topology
-  mllb topology 2x14x2 --json`,
+  mllb topology 2x14x2 --json
+  mllb topology --probe --out profile.json`,
 	"lab": `Examples:
 
   mllb lab fetch 6.12

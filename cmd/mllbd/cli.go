@@ -66,6 +66,7 @@ type runCmd struct {
 	Budget    int           `help:"Maximum number of moves per tick; 0: grows with the number of CPUs." default:"0"`
 	Lease     time.Duration `help:"How long assist holds a thread that it moved." default:"1s"`
 	CoolDown  time.Duration `help:"Minimum time between two moves of a thread; a tenth of it if a CPU is idle." default:"500ms"`
+	Topology  string        `help:"What CPUs share: as sysfs says; as a probe finds at the start, which takes a second or two; or as the machine profile FILE says, made by mllb topology --probe --out FILE." placeholder:"sysfs|probe|FILE" default:"sysfs"`
 	Snapshot  string        `help:"How to read the host: ${enum}. auto uses bpf where the kernel allows it." enum:"auto,bpf,proc" default:"auto"`
 	Events    string        `help:"Append one JSON line for each decision to FILE; SIGHUP reopens it." placeholder:"FILE"`
 	Report    string        `help:"At the end, write a report to FILE, as JSON." placeholder:"FILE"`
@@ -212,6 +213,8 @@ func (c *runCmd) validateUse() error {
 		return errors.New("--enforcer cpuset needs --cgroup: it makes its cpusets there")
 	case c.Root != "/" && c.Mode != "observe":
 		return errors.New("--root is only for --mode observe")
+	case c.Root != "/" && c.Topology != topologySysfs:
+		return fmt.Errorf("--topology %s is of this machine, not of --root", c.Topology)
 	}
 	if c.Decisions > 0 { // it waits for them, so they must be available
 		if c.Compare != nil && !*c.Compare {

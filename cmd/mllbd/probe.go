@@ -40,7 +40,11 @@ func probeTopology(root string) (string, error) {
 	if len(t.Cores) < t.Online.Count() {
 		smt = "SMT"
 	}
-	return t.String() + ", " + smt, nil
+	note := t.String() + ", " + smt
+	if seen := spot(root, t); seen != "" {
+		note += "; " + seen
+	}
+	return note, nil
 }
 
 // errLive says that a probe asks the running kernel, not files below a root.

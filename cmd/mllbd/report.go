@@ -23,7 +23,7 @@ func (s *session) openReport() (err error) {
 	if s.cfg.Report == "" {
 		return nil
 	}
-	if err := namedfile.Distinct(s.cfg.Report, s.cfg.Model, s.cfg.Events); err != nil {
+	if err := namedfile.Distinct(s.cfg.Report, s.cfg.Model, s.cfg.profileFile(), s.cfg.Events); err != nil {
 		return fmt.Errorf("--report: %w", err)
 	}
 	var ctx context.Context

@@ -24,6 +24,7 @@ import (
 	"mllb/internal/namedfile"
 	"mllb/scheduler"
 	"mllb/topology"
+	topoprobe "mllb/topology/probe"
 )
 
 // maxFailures is how many ticks may fail in a row before mllbd gives the host
@@ -74,6 +75,7 @@ type session struct {
 	policy    scheduler.Policy
 	set       *features.Set // in which events show decisions
 	topology  *topology.Topology
+	profile   *topoprobe.Profile // of --topology, or nil
 	scope     *scheduler.Filter
 	hierarchy int           // of the cgroups that snapshots name
 	cgroup    string        // directory of --cgroup, or ""
@@ -111,7 +113,7 @@ func (s *session) prepare() error {
 		s.id.Enforcer = "none"
 	}
 	for _, step := range []func() error{
-		s.openPolicy, s.cfg.checkSchedExt, s.findAccount, s.checkCaps, s.readTopology, s.openScope, s.openHost, s.openOutputs, s.openAgreement, s.openManager,
+		s.openPolicy, s.cfg.checkSchedExt, s.findAccount, s.checkCaps, s.openProfile, s.readTopology, s.openScope, s.openHost, s.openOutputs, s.openAgreement, s.openManager,
 	} {
 		if err := step(); err != nil {
 			return err
@@ -147,8 +149,13 @@ func (s *session) readTopology() (err error) {
 }
 
 // topologyNow reads the topology, and has the scope know what is left out.
-func (s *session) topologyNow() (*topology.Topology, error) {
-	t, err := topology.Read(s.cfg.Root)
+func (s *session) topologyNow() (_ *topology.Topology, err error) {
+	var t *topology.Topology
+	if s.profile != nil {
+		t, err = s.profile.Topology()
+	} else {
+		t, err = topology.Read(s.cfg.Root)
+	}
 	if err == nil && s.scope != nil {
 		s.scope.LeftOut = topology.AllLeftOut(t.LeftOut)
 	}
@@ -159,7 +166,7 @@ func (s *session) openOutputs() (err error) {
 	if err := s.openReport(); err != nil {
 		return err
 	}
-	if err := namedfile.Distinct(s.cfg.Events, s.cfg.Model); err != nil {
+	if err := namedfile.Distinct(s.cfg.Events, s.cfg.Model, s.cfg.profileFile()); err != nil {
 		return fmt.Errorf("open events file: %w", err)
 	}
 	if s.cfg.Events != "" {
