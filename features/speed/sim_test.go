@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package speed
+
+import (
+	"bufio"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"testing"
+	"time"
+)
+
+// machine says what a look at a CPU would find at a moment.
+type machine func(at time.Duration) Sample
+
+// start is the moment at which simulations begin.
+var start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// What looks take, with and without work.
+const (
+	workCost = 250 * time.Microsecond
+	lookCost = 80 * time.Microsecond
+)
+
+// watch has the one CPU of a group looked at for a time, and calls alarm for each alarm.
+func watch(g *group, m machine, from, to time.Duration, alarm func(at time.Duration)) {
+	for now := start.Add(from); ; {
+		l, _ := g.next(now, ofEachCPU)
+		now = now.Add(l.After)
+		if now.After(start.Add(to)) {
+			return
+		}
+		s := m(now.Sub(start))
+		if s.Cost = workCost; !l.Work {
+			s.Rate, s.Cost = 0, lookCost
+		}
+		now = now.Add(s.Cost)
+		g.credit -= s.Cost
+		t := g.tracks[0]
+		before := t.alarms
+		t.add(s, now, true)
+		t.plan(now)
+		if t.alarms > before && alarm != nil {
+			alarm(now.Sub(start))
+		}
+	}
+}
+
+// oneCPU is a group of one.
+func oneCPU(busy bool) *group {
+	return &group{tracks: []*track{{alone: true, busy: busy}}}
+}
+
+// noisy is a CPU whose samples are up to spread too slow, and some far more, as an
+// interrupt makes them.
+func noisy(r *rand.Rand, spread, outliers float64) machine {
+	return func(time.Duration) Sample {
+		s := Sample{Rate: 1e9 * (1 - spread*r.Float64()), Late: time.Duration(60+r.IntN(60)) * time.Microsecond}
+		if r.Float64() < outliers {
+			s.Rate *= 0.1
+		}
+		if r.Float64() < outliers {
+			s.Late = 3 * time.Millisecond
+		}
+		return s
+	}
+}
+
+// slowed is m at a part of its pace from a moment on: a lower frequency, a busy sibling.
+func slowed(m machine, from time.Duration, part float64) machine {
+	return func(at time.Duration) Sample {
+		s := m(at)
+		if at >= from {
+			s.Rate *= part
+		}
+		return s
+	}
+}
+
+// shared is m on a CPU that from a moment on runs for a part of the time only: its host
+// runs it and something else in turns of slice.
+func shared(r *rand.Rand, m machine, from time.Duration, part float64, slice time.Duration) machine {
+	return func(at time.Duration) Sample {
+		s := m(at)
+		if at >= from && r.Float64() >= part {
+			s.Late += time.Duration(r.Float64() * float64(slice))
+		}
+		return s
+	}
+}
+
+// trace reads what TestRecord wrote.
+type trace struct{ cpus [][]Sample }
+
+func readTrace(t *testing.T, path string) *trace {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	in, n := bufio.NewReader(f), 0
+	if _, err := fmt.Fscanf(in, "cpus %d\n", &n); err != nil {
+		t.Fatal(err)
+	}
+	tr := &trace{make([][]Sample, n)}
+	for i := 0; ; i++ {
+		var rate, late int
+		if _, err := fmt.Fscanf(in, "%d %d\n", &rate, &late); err != nil {
+			break
+		}
+		tr.cpus[i%n] = append(tr.cpus[i%n], Sample{Rate: float64(rate), Late: time.Duration(late) * time.Microsecond})
+	}
+	return tr
+}
+
+// play plays a CPU of the trace round and round, from a random place.
+func (tr *trace) play(r *rand.Rand, cpu int) machine {
+	samples := tr.cpus[cpu]
+	from := r.IntN(len(samples))
+	return func(at time.Duration) Sample { return samples[(from+int(at/traceEvery))%len(samples)] }
+}
+
+// know returns how long it took to know of a change, in ascending order, and in how
+// many of n runs it did not within limit.
+func know(n int, busy bool, limit time.Duration, run func(r *rand.Rand, from time.Duration) machine) (took []time.Duration, never int) {
+	for seed := range n {
+		r := rand.New(rand.NewPCG(uint64(seed), 1))
+		from := 60*time.Second + time.Duration(r.Int64N(int64(time.Second)))
+		t := oneCPU(busy)
+		known := time.Duration(-1)
+		m := run(r, from)
+		watch(t, m, 0, from, nil)
+		watch(t, m, from, from+limit, func(at time.Duration) {
+			if known < 0 {
+				known = at - from
+			}
+		})
+		if known < 0 {
+			never++
+			continue
+		}
+		took = append(took, known)
+	}
+	slices.Sort(took)
+	return took, never
+}
+
+func TestTimeToKnow(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		busy bool
+		run  func(r *rand.Rand, from time.Duration) machine
+	}{
+		{"half the pace, quiet", false, func(r *rand.Rand, from time.Duration) machine { return slowed(noisy(r, 0.02, 0), from, 0.5) }},
+		{"half the pace, noise", false, func(r *rand.Rand, from time.Duration) machine { return slowed(noisy(r, 0.3, 0.05), from, 0.5) }},
+		{"half the time, quiet", true, func(r *rand.Rand, from time.Duration) machine {
+			return shared(r, noisy(r, 0.02, 0), from, 0.5, 4*time.Millisecond)
+		}},
+		{"half the time, noise", true, func(r *rand.Rand, from time.Duration) machine {
+			return shared(r, noisy(r, 0.3, 0.02), from, 0.5, 50*time.Millisecond)
+		}},
+	} {
+		took, never := know(1000, tt.busy, 10*time.Second, tt.run)
+		t.Logf("%s: median %v, 95 %% %v, 99 %% %v, never %d", tt.name, took[len(took)/2], took[len(took)*95/100], took[len(took)*99/100], never)
+	}
+}
+
+func TestFalse(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		busy bool
+		run  func(r *rand.Rand) machine
+	}{
+		{"quiet", true, func(r *rand.Rand) machine { return noisy(r, 0.02, 0) }},
+		{"noise", true, func(r *rand.Rand) machine { return noisy(r, 0.3, 0.05) }},
+		{"much noise", true, func(r *rand.Rand) machine { return noisy(r, 0.6, 0.05) }},
+	} {
+		n := 0
+		for seed := range 50 {
+			r := rand.New(rand.NewPCG(uint64(seed), 1))
+			watch(oneCPU(tt.busy), tt.run(r), 0, time.Hour, func(time.Duration) { n++ })
+		}
+		t.Logf("%s: %d in 50 h", tt.name, n)
+	}
+}
+
+func TestTrace(t *testing.T) {
+	p := os.Getenv("TRACE")
+	if p == "" {
+		t.Skip()
+	}
+	tr := readTrace(t, p)
+	for cpu := range tr.cpus {
+		n := 0
+		for seed := range 20 {
+			r := rand.New(rand.NewPCG(uint64(seed), 1))
+			watch(oneCPU(true), tr.play(r, cpu), 0, time.Hour, func(time.Duration) { n++ })
+		}
+		t.Logf("cpu %d: %d false in 20 h", cpu, n)
+		for i, run := range []func(r *rand.Rand, from time.Duration) machine{
+			func(r *rand.Rand, from time.Duration) machine { return slowed(tr.play(r, cpu), from, 0.5) },
+			func(r *rand.Rand, from time.Duration) machine {
+				return shared(r, tr.play(r, cpu), from, 0.5, 4*time.Millisecond)
+			},
+		} {
+			took, never := know(400, true, 20*time.Second, run)
+			n := len(took)
+			t.Logf("%d median %v, 95 %% %v, never %d", i, took[n/2], took[n*95/100], never)
+		}
+	}
+}
