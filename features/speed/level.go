@@ -3,6 +3,7 @@
 package speed
 
 import (
+	"math"
 	"slices"
 	"time"
 )
@@ -10,17 +11,7 @@ import (
 const (
 	window   = 31      // samples that an estimate is made of
 	firstFew = 3       // of which it can be made
-	lowAt    = 0.707   // of the estimate: nearer to half of it
-	highAt   = 1.414   // nearer to its double
 	nearly   = 1. / 16 // differences up to this are none
-)
-
-// How often samples show a change: that is there, and that is not.
-const (
-	whenTrue   = 0.9
-	leastNoise = 0.02
-	mostNoise  = 0.3 // of samples of the pace
-	mostLate   = 0.2 // of interrupts
 )
 
 // ring is the last samples of something.
@@ -37,23 +28,9 @@ func (r *ring[T]) keep(n int) { r.n = min(r.n, n) }
 // last returns the i-th from the end.
 func (r *ring[T]) last(i int) T { return r.of[(r.at-1-i+2*window)%window] }
 
-// share is how many of the samples, but for the last few, are so.
-func (r *ring[T]) share(but int, so func(T) bool) float64 {
-	if r.n <= but {
-		return 0
-	}
-	yes := 0
-	for i := but; i < r.n; i++ {
-		if so(r.last(i)) {
-			yes++
-		}
-	}
-	return float64(yes) / float64(r.n-but)
-}
-
-// pace is how fast a CPU works while it runs: the median of the last samples, which
-// stays as it is while it moves by less than nearly, and is made of new samples alone
-// once these are about half or double.
+// pace is how fast a CPU works while it runs: the median of the last samples. It stays
+// as it is while that moves by less than nearly, and is of new samples alone once these
+// are about half or double.
 type pace struct {
 	value  float64 // 0: not known
 	rates  ring[float64]
@@ -62,29 +39,61 @@ type pace struct {
 	sorted []float64
 }
 
+// Bounds of the spread of samples: their logarithms' standard deviation.
+const (
+	leastSpread = 0.2
+	mostSpread  = 0.6
+	someSpread  = 0.35 // of too few to tell
+)
+
+// Samples of a noisy CPU come in runs, each of which is more than chance has it. So they
+// are taken to spread by so much more than they do, and the sum has to be larger. Both
+// are from testdata: with less, alarms on a host with busy neighbours are not rare.
+const (
+	runsSpread = 1.6
+	runsSum    = 3.5
+)
+
 func (p *pace) add(rate float64) (alarm bool) {
 	p.rates.add(rate)
 	if p.value > 0 {
-		low := p.test(&p.low, func(r float64) bool { return r < lowAt*p.value })
-		high := p.test(&p.high, func(r float64) bool { return r > highAt*p.value })
-		if alarm = low || high; alarm {
-			p.low.reset()
-			p.high.reset()
-			p.value = 0
+		change := math.Log(rate / p.value)
+		p.low.add(p.likelihood(-change, p.low.run))
+		p.high.add(p.likelihood(change, p.high.run))
+		for _, c := range []*cusum{&p.low, &p.high} {
+			if c.sum >= alarmAt+runsSum {
+				p.rates.keep(c.run)
+				alarm = true
+			}
+		}
+		if alarm {
+			p.low, p.high, p.value = cusum{}, cusum{}, 0
 		}
 	}
 	p.estimate()
 	return alarm
 }
 
-// test asks whether the last samples are so for another reason than noise. If they are,
-// those before them say nothing any more.
-func (p *pace) test(c *cusum, so func(float64) bool) (alarm bool) {
-	noise := max(p.rates.share(c.run+1, so), c.often, leastNoise)
-	if alarm = c.add(so(p.rates.last(0)), min(noise, mostNoise), whenTrue); alarm {
-		p.rates.keep(c.run)
+// likelihood is the log-likelihood ratio of a lognormal rate whose median doubled to one
+// whose median stayed, of the logarithm of rate to median. The spread is that before the
+// last samples.
+func (p *pace) likelihood(log float64, but int) float64 {
+	s := p.spread(but + 1)
+	return math.Ln2 / (s * s) * (log - math.Ln2/2)
+}
+
+// spread is 1.4826 times the median of the deviations, which is the standard deviation
+// if they are normal.
+func (p *pace) spread(but int) float64 {
+	p.sorted = p.sorted[:0]
+	for i := but; i < p.rates.n; i++ {
+		p.sorted = append(p.sorted, math.Abs(math.Log(p.rates.last(i)/p.value)))
 	}
-	return alarm
+	if len(p.sorted) < firstFew {
+		return someSpread
+	}
+	slices.Sort(p.sorted)
+	return min(max(runsSpread*1.4826*p.sorted[len(p.sorted)/2], leastSpread), mostSpread)
 }
 
 func (p *pace) estimate() {
@@ -96,8 +105,7 @@ func (p *pace) estimate() {
 		p.sorted = append(p.sorted, p.rates.last(i))
 	}
 	slices.Sort(p.sorted)
-	m := p.sorted[p.rates.n/2]
-	if d := m - p.value; d > nearly*p.value || -d > nearly*p.value {
+	if m := p.sorted[p.rates.n/2]; math.Abs(m-p.value) > nearly*p.value {
 		p.value = m
 	}
 }
@@ -108,11 +116,16 @@ func (p *pace) suspects() bool { return p.low.suspects() || p.high.suspects() }
 // longer (3 ms, sched_base_slice_ns); what else delays interrupts is mostly shorter.
 const lateAt = 500 * time.Microsecond
 
-// mostAway is the most that is believed: a CPU that takes an interrupt is there.
-const mostAway = 0.95
+const (
+	leastAway = 0.125 // is told from nothing
+	mostAway  = 0.95  // that is believed: a CPU that takes an interrupt is there
+	mostLate  = 0.2   // of the interrupts, on a CPU that is not away
+	leastLate = 0.02
+)
 
-// leastAway is the least that is told from nothing.
-const leastAway = 0.125
+// longRun is how many samples it takes to learn how often interrupts are late anyway: so
+// many that an alarm comes long before.
+const longRun = 256
 
 // absence is for which share of the time a busy CPU does not run though the kernel
 // thinks so. An interrupt that is due at a random moment is late as often. It is 0
@@ -120,6 +133,7 @@ const leastAway = 0.125
 type absence struct {
 	value float64
 	late  ring[bool]
+	often float64 // how often interrupts are late, in the long run
 	more  cusum
 	less  cusum
 	last  time.Time // of the last sample
@@ -132,30 +146,54 @@ func (a *absence) add(late time.Duration, now time.Time) (alarm bool) {
 	yes := late >= lateAt
 	a.late.add(yes)
 	a.last = now
-	before := max(a.value, min(max(a.more.often, leastNoise), mostLate))
-	// With half of what it had, it is away as often as this.
-	half := whenTrue * (1 + a.value) / 2
-	if half > before && a.more.add(yes, before, half) {
-		a.late.keep(a.more.run)
-		alarm = true
+	before := max(a.value, min(max(a.often, leastLate), mostLate))
+	// With half of what it had, it is away as often as this; some turns are short.
+	if half := 0.9 * (1 + a.value) / 2; half > before {
+		a.more.add(likelihood(yes, before, half))
 	}
-	if a.value > 0 && a.less.add(!yes, 1-a.value, 1-leastNoise) {
-		a.late.keep(a.less.run)
-		alarm = true
+	if a.value > 0 {
+		a.less.add(likelihood(yes, a.value, leastLate))
 	}
-	share := min(a.late.share(0, func(late bool) bool { return late }), mostAway)
-	switch d := share - a.value; {
+	if yes {
+		a.often += 1. / longRun
+	}
+	a.often -= a.often / longRun
+	for _, c := range []*cusum{&a.more, &a.less} {
+		if c.sum >= alarmAt {
+			a.late.keep(c.run)
+			alarm = true
+		}
+	}
+	a.estimate(alarm)
+	return alarm
+}
+
+// likelihood is the log-likelihood ratio of an answer: how often it is yes with a change,
+// to without.
+func likelihood(yes bool, without, with float64) float64 {
+	if yes {
+		return math.Log(with / without)
+	}
+	return math.Log((1 - with) / (1 - without))
+}
+
+func (a *absence) estimate(alarm bool) {
+	yes := 0.
+	for i := range a.late.n {
+		if a.late.last(i) {
+			yes++
+		}
+	}
+	share := min(yes/float64(a.late.n), mostAway)
+	switch {
 	case alarm:
-		a.more.reset()
-		a.less.reset()
-		a.value = share
-	case a.value > 0 && (d > leastAway || -d > leastAway):
+		a.more, a.less, a.value = cusum{}, cusum{}, share
+	case a.value > 0 && math.Abs(share-a.value) > leastAway:
 		a.value = share
 	}
 	if a.value < leastAway {
 		a.value = 0
 	}
-	return alarm
 }
 
 func (a *absence) suspects() bool { return a.more.suspects() || a.less.suspects() }

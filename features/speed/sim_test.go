@@ -28,15 +28,13 @@ const (
 func watch(g *group, m machine, from, to time.Duration, alarm func(at time.Duration)) {
 	for now := start.Add(from); ; {
 		l, _ := g.next(now, ofEachCPU)
-		now = now.Add(l.After)
-		if now.After(start.Add(to)) {
+		if now = now.Add(l.After); now.After(start.Add(to)) {
 			return
 		}
 		s := m(now.Sub(start))
 		if s.Cost = workCost; !l.Work {
 			s.Rate, s.Cost = 0, lookCost
 		}
-		now = now.Add(s.Cost)
 		g.credit -= s.Cost
 		t := g.tracks[0]
 		before := t.alarms
@@ -123,30 +121,31 @@ func (tr *trace) play(r *rand.Rand, cpu int) machine {
 	return func(at time.Duration) Sample { return samples[(from+int(at/traceEvery))%len(samples)] }
 }
 
-// know returns how long it took to know of a change, in ascending order, and in how
-// many of n runs it did not within limit.
+// know returns how long it took until the speed was less than 3/4 of what it was before,
+// in ascending order, and in how many of n runs it did not within limit.
 func know(n int, busy bool, limit time.Duration, run func(r *rand.Rand, from time.Duration) machine) (took []time.Duration, never int) {
 	for seed := range n {
 		r := rand.New(rand.NewPCG(uint64(seed), 1))
 		from := 60*time.Second + time.Duration(r.Int64N(int64(time.Second)))
-		t := oneCPU(busy)
-		known := time.Duration(-1)
+		g := oneCPU(busy)
 		m := run(r, from)
-		watch(t, m, 0, from, nil)
-		watch(t, m, from, from+limit, func(at time.Duration) {
-			if known < 0 {
-				known = at - from
-			}
-		})
-		if known < 0 {
+		watch(g, m, 0, from, nil)
+		was := g.tracks[0].speed(start.Add(from))
+		at := from
+		for ; at < from+limit && g.tracks[0].speed(start.Add(at)) > 0.75*was; at += step {
+			watch(g, m, at, at+step, nil)
+		}
+		if at >= from+limit {
 			never++
 			continue
 		}
-		took = append(took, known)
+		took = append(took, at-from)
 	}
 	slices.Sort(took)
 	return took, never
 }
+
+const step = 50 * time.Millisecond
 
 func TestTimeToKnow(t *testing.T) {
 	for _, tt := range []struct {

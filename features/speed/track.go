@@ -11,7 +11,8 @@ import (
 const (
 	every        = time.Second            // its pace
 	busyEvery    = 200 * time.Millisecond // whether it is away, while something runs there
-	suspectEvery = 100 * time.Millisecond // what may have changed, or is not known
+	suspectEvery = 150 * time.Millisecond // its pace, if that may have changed or is not known
+	awayEvery    = 100 * time.Millisecond // whether it is away, if that may have changed
 	absentEvery  = 5 * time.Second        // if there is no such CPU now, or it gives no turn
 )
 
@@ -57,8 +58,8 @@ func (t *track) plan(now time.Time) {
 	switch l := &t.levels[t.beside]; {
 	case l.pace.value == 0 || l.pace.suspects():
 		t.due, t.work = now.Add(jitter(suspectEvery)), now
-	case l.absence.suspects():
-		t.due = now.Add(jitter(suspectEvery))
+	case t.busy && l.absence.suspects():
+		t.due = now.Add(jitter(awayEvery))
 	case t.busy:
 		t.due = now.Add(jitter(busyEvery))
 	default:
