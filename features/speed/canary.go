@@ -16,6 +16,7 @@ package speed
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -64,8 +65,9 @@ type Canary struct {
 
 	mu     sync.Mutex // of all below, and of what it points to
 	maxCPU float64
-	tracks []*track // by CPU; nil: it is not looked at
-	looked int      // how many are
+	tracks []*track  // by CPU; nil: it is not looked at
+	looked int       // how many are
+	worth  []float64 // of Speeds, by CPU
 	cores  []topology.CPUSet
 	size   int            // of groups, in CPU ids
 	groups map[int]*group // by the first of their ids, in sizes
@@ -124,6 +126,7 @@ func (c *Canary) follow(t *topology.Topology) (started []*group) {
 	}
 	old := c.tracks
 	c.tracks, c.looked, c.cores = make([]*track, len(t.CPUs)), 0, nil
+	c.worth = make([]float64, len(t.CPUs))
 	for _, g := range c.groups {
 		g.tracks = nil
 	}
@@ -132,7 +135,7 @@ func (c *Canary) follow(t *topology.Topology) (started []*group) {
 		if out.Has(cpu) {
 			continue
 		}
-		tr := &track{cpu: cpu}
+		tr := &track{cpu: cpu, random: rand.Float64}
 		if cpu < len(old) && old[cpu] != nil {
 			tr = old[cpu]
 		}
@@ -164,14 +167,15 @@ func (c *Canary) Speeds(s *features.Snapshot) {
 	}
 	fastest := 0.
 	for cpu, t := range c.tracks {
-		if t != nil && online(s, cpu) {
-			fastest = max(fastest, t.speed(now))
+		if c.worth[cpu] = 0; t != nil && online(s, cpu) {
+			c.worth[cpu] = t.speed(now)
+			fastest = max(fastest, c.worth[cpu])
 		}
 	}
-	for cpu, t := range c.tracks {
-		if t != nil && online(s, cpu) {
-			s.Runqueues[cpu].Speed = scale(t.speed(now), fastest)
-			t.history.add(s.Runqueues[cpu].Speed)
+	for cpu, v := range c.worth {
+		if v > 0 {
+			s.Runqueues[cpu].Speed = scale(v, fastest)
+			c.tracks[cpu].history.add(s.Runqueues[cpu].Speed)
 		}
 	}
 }
@@ -183,10 +187,7 @@ func online(s *features.Snapshot, cpu int) bool {
 // scale turns a speed into one of 1024 for the fastest. What is nearly as fast counts
 // as that: a sample is no more exact.
 func scale(speed, fastest float64) uint32 {
-	switch {
-	case speed <= 0:
-		return 0
-	case speed >= fastest*(1-nearly):
+	if speed >= fastest*(1-nearly) {
 		return features.FullSpeed
 	}
 	return max(1, uint32(features.FullSpeed*speed/fastest))

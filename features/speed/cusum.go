@@ -17,8 +17,8 @@ type cusum struct {
 
 // alarmAt is the sum at which a change is believed. If nothing changes, a sum of h is
 // reached not more often than once in exp(h) samples (Lorden, Procedures for Reacting to
-// a Change in Distribution, 1971): this is an hour of the most frequent.
-var alarmAt = math.Log(float64(time.Hour / awayEvery))
+// a Change in Distribution, 1971): this is an hour of a busy CPU's.
+var alarmAt = math.Log(float64(time.Hour / busyEvery))
 
 // clipped bounds what one sample says: one that was disturbed may be anything (Huber, A
 // Robust Version of the Probability Ratio Test, 1965).

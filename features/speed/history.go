@@ -17,9 +17,6 @@ const (
 )
 
 func (h *history) add(speed uint32) {
-	if speed == 0 {
-		return
-	}
 	if h.n == 0 || speed < h.min {
 		h.min = speed
 	}

@@ -51,7 +51,7 @@ const (
 // are from testdata: with less, alarms on a host with busy neighbours are not rare.
 const (
 	runsSpread = 1.6
-	runsSum    = 3.5
+	runsSum    = 6
 )
 
 func (p *pace) add(rate float64) (alarm bool) {

@@ -20,7 +20,7 @@ var (
 // traceEvery is how far apart the samples of a trace are.
 const traceEvery = 100 * time.Millisecond
 
-// TestRecord writes testdata: in turns for each CPU a line of the rate, in thousandths of
+// TestRecord writes testdata: for each CPU in turn a line of the rate, in thousandths of
 // the highest, and the lateness in microseconds, every traceEvery.
 func TestRecord(t *testing.T) {
 	if *record == "" {

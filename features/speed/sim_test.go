@@ -47,8 +47,8 @@ func watch(g *group, m machine, from, to time.Duration, alarm func(at time.Durat
 }
 
 // oneCPU is a group of one.
-func oneCPU(busy bool) *group {
-	return &group{tracks: []*track{{alone: true, busy: busy}}}
+func oneCPU(r *rand.Rand, busy bool) *group {
+	return &group{tracks: []*track{{alone: true, busy: busy, random: r.Float64}}}
 }
 
 // noisy is a CPU whose samples are up to spread too slow, and some far more, as an
@@ -127,7 +127,7 @@ func know(n int, busy bool, limit time.Duration, run func(r *rand.Rand, from tim
 	for seed := range n {
 		r := rand.New(rand.NewPCG(uint64(seed), 1))
 		from := 60*time.Second + time.Duration(r.Int64N(int64(time.Second)))
-		g := oneCPU(busy)
+		g := oneCPU(r, busy)
 		m := run(r, from)
 		watch(g, m, 0, from, nil)
 		was := g.tracks[0].speed(start.Add(from))
@@ -146,68 +146,3 @@ func know(n int, busy bool, limit time.Duration, run func(r *rand.Rand, from tim
 }
 
 const step = 50 * time.Millisecond
-
-func TestTimeToKnow(t *testing.T) {
-	for _, tt := range []struct {
-		name string
-		busy bool
-		run  func(r *rand.Rand, from time.Duration) machine
-	}{
-		{"half the pace, quiet", false, func(r *rand.Rand, from time.Duration) machine { return slowed(noisy(r, 0.02, 0), from, 0.5) }},
-		{"half the pace, noise", false, func(r *rand.Rand, from time.Duration) machine { return slowed(noisy(r, 0.3, 0.05), from, 0.5) }},
-		{"half the time, quiet", true, func(r *rand.Rand, from time.Duration) machine {
-			return shared(r, noisy(r, 0.02, 0), from, 0.5, 4*time.Millisecond)
-		}},
-		{"half the time, noise", true, func(r *rand.Rand, from time.Duration) machine {
-			return shared(r, noisy(r, 0.3, 0.02), from, 0.5, 50*time.Millisecond)
-		}},
-	} {
-		took, never := know(1000, tt.busy, 10*time.Second, tt.run)
-		t.Logf("%s: median %v, 95 %% %v, 99 %% %v, never %d", tt.name, took[len(took)/2], took[len(took)*95/100], took[len(took)*99/100], never)
-	}
-}
-
-func TestFalse(t *testing.T) {
-	for _, tt := range []struct {
-		name string
-		busy bool
-		run  func(r *rand.Rand) machine
-	}{
-		{"quiet", true, func(r *rand.Rand) machine { return noisy(r, 0.02, 0) }},
-		{"noise", true, func(r *rand.Rand) machine { return noisy(r, 0.3, 0.05) }},
-		{"much noise", true, func(r *rand.Rand) machine { return noisy(r, 0.6, 0.05) }},
-	} {
-		n := 0
-		for seed := range 50 {
-			r := rand.New(rand.NewPCG(uint64(seed), 1))
-			watch(oneCPU(tt.busy), tt.run(r), 0, time.Hour, func(time.Duration) { n++ })
-		}
-		t.Logf("%s: %d in 50 h", tt.name, n)
-	}
-}
-
-func TestTrace(t *testing.T) {
-	p := os.Getenv("TRACE")
-	if p == "" {
-		t.Skip()
-	}
-	tr := readTrace(t, p)
-	for cpu := range tr.cpus {
-		n := 0
-		for seed := range 20 {
-			r := rand.New(rand.NewPCG(uint64(seed), 1))
-			watch(oneCPU(true), tr.play(r, cpu), 0, time.Hour, func(time.Duration) { n++ })
-		}
-		t.Logf("cpu %d: %d false in 20 h", cpu, n)
-		for i, run := range []func(r *rand.Rand, from time.Duration) machine{
-			func(r *rand.Rand, from time.Duration) machine { return slowed(tr.play(r, cpu), from, 0.5) },
-			func(r *rand.Rand, from time.Duration) machine {
-				return shared(r, tr.play(r, cpu), from, 0.5, 4*time.Millisecond)
-			},
-		} {
-			took, never := know(400, true, 20*time.Second, run)
-			n := len(took)
-			t.Logf("%d median %v, 95 %% %v, never %d", i, took[n/2], took[n*95/100], never)
-		}
-	}
-}

@@ -2,10 +2,7 @@
 
 package speed
 
-import (
-	"math/rand/v2"
-	"time"
-)
+import "time"
 
 // How often a CPU is looked at.
 const (
@@ -41,8 +38,9 @@ type track struct {
 	beside int      // which of levels held, in the last snapshot
 	alone  bool     // it has no siblings: what they do is known
 
-	due     time.Time // of the next look
-	work    time.Time // of the next one that takes the pace
+	random  func() float64 // [0,1)
+	due     time.Time      // of the next look
+	work    time.Time      // of the next one that takes the pace
 	alarms  uint64
 	history history
 }
@@ -57,11 +55,11 @@ func (t *track) look(due, now time.Time) Look {
 func (t *track) plan(now time.Time) {
 	switch l := &t.levels[t.beside]; {
 	case l.pace.value == 0 || l.pace.suspects():
-		t.due, t.work = now.Add(jitter(suspectEvery)), now
+		t.due, t.work = now.Add(t.jitter(suspectEvery)), now
 	case t.busy && l.absence.suspects():
-		t.due = now.Add(jitter(awayEvery))
+		t.due = now.Add(t.jitter(awayEvery))
 	case t.busy:
-		t.due = now.Add(jitter(busyEvery))
+		t.due = now.Add(t.jitter(busyEvery))
 	default:
 		t.due = t.work
 	}
@@ -69,7 +67,7 @@ func (t *track) plan(now time.Time) {
 
 // put off has the next look in a while.
 func (t *track) putOff(now time.Time) {
-	t.due = now.Add(jitter(absentEvery))
+	t.due = now.Add(t.jitter(absentEvery))
 	t.work = t.due
 }
 
@@ -77,8 +75,8 @@ func (t *track) putOff(now time.Time) {
 // another.
 func (t *track) forget() { t.levels = [2]level{} }
 
-func jitter(d time.Duration) time.Duration {
-	return time.Duration((0.75 + rand.Float64()/2) * float64(d))
+func (t *track) jitter(d time.Duration) time.Duration {
+	return time.Duration((0.75 + t.random()/2) * float64(d))
 }
 
 // add takes a sample, and reports whether it could be used. known says that the states
@@ -87,7 +85,7 @@ func (t *track) add(s Sample, now time.Time, known bool) (used bool) {
 	l := &t.levels[t.beside]
 	was, alarm := l.speed(now), false
 	if s.Rate > 0 {
-		t.work = now.Add(jitter(every))
+		t.work = now.Add(t.jitter(every))
 		if used = known || t.alone; used {
 			alarm = l.pace.add(s.Rate)
 		}
