@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
+	"strings"
 	"time"
 
 	"mllb/affinity"
@@ -80,6 +82,9 @@ func writeSummary(w io.Writer, c *counters, up time.Duration, share float64, mod
 	fmt.Fprintf(w, "mllbd: %s\n", of(unitTasks))
 	if len(c.LeftOut) > 0 {
 		fmt.Fprintf(w, "mllbd: CPUs left out: %s\n", topology.DescribeLeftOut(c.LeftOut))
+	}
+	if speeds := c.speeds(); speeds != "" {
+		fmt.Fprintf(w, "mllbd: speeds: %s\n", strings.Join(slices.DeleteFunc([]string{speeds, of(unitSpeed), of(unitLooks)}, func(s string) bool { return s == "" }), "; "))
 	}
 	if unread := of(unitThreads); unread != "" {
 		fmt.Fprintf(w, "mllbd: threads: %s\n", unread)

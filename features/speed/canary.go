@@ -50,11 +50,11 @@ type Counts struct {
 
 // CPU is what is known of one CPU.
 type CPU struct {
-	CPU    int    `json:"cpu"`
-	Speed  uint32 `json:"speed"` // now, as Runqueue.Speed
-	Min    uint32 `json:"min"`   // of the snapshots so far
-	Median uint32 `json:"median"`
-	Alarms uint64 `json:"alarms"` // how often it was found to be about half or twice as fast as before
+	CPU    int
+	Speed  uint32 // as Runqueue.Speed
+	Min    uint32 // of the snapshots so far
+	Median uint32
+	Alarms uint64 // how often it was found to be about half or twice as fast as before
 }
 
 // Canary keeps the speed of each CPU. Its methods may be called by any goroutine.
