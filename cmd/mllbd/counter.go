@@ -118,7 +118,7 @@ var counterTable = []counter{
 	{"", "cpu_seconds_total", counted, unitSeconds, 0, nil, "CPU time of mllbd itself.", one(func(*counters) float64 { return cpuTime().Seconds() })},
 
 	{"", "cpu_speed", gauge, unitSpeed, 0, byCPU, "What a CPU is worth now, of 1024 for the fastest.", eachSpeed(func(c *speed.CPU) float64 { return float64(c.Speed) })},
-	{"speed_alarms", "cpu_speed_alarms_total", counted, unitSpeed, inSummary | ifAny, byCPU, "How often a CPU was found to be about half or twice as fast as before.", eachSpeed(func(c *speed.CPU) float64 { return float64(c.Alarms) })},
+	{"", "cpu_speed_alarms_total", counted, unitSpeed, 0, byCPU, "How often a CPU was found to be about half or twice as fast as before.", eachSpeed(func(c *speed.CPU) float64 { return float64(c.Alarms) })},
 	{"looks", "cpu_speed_looks_total", counted, unitLooks, inSummary | ifAny, byUse, "Looks at CPUs, to see what they are worth: used, uncertain (it is not known what ran there or on siblings), lost (no turn in time).", eachLook},
 
 	{"outputs_dropped", "outputs_dropped_total", counted, unitWrites, inView | inSummary | ifAny, byOutput, "Events, log lines and views dropped because nobody read those before.", eachOutput},

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"slices"
-	"strings"
 	"time"
 
 	"mllb/affinity"
@@ -84,7 +82,7 @@ func writeSummary(w io.Writer, c *counters, up time.Duration, share float64, mod
 		fmt.Fprintf(w, "mllbd: CPUs left out: %s\n", topology.DescribeLeftOut(c.LeftOut))
 	}
 	if speeds := c.speeds(); speeds != "" {
-		fmt.Fprintf(w, "mllbd: speeds: %s\n", strings.Join(slices.DeleteFunc([]string{speeds, of(unitSpeed), of(unitLooks)}, func(s string) bool { return s == "" }), "; "))
+		fmt.Fprintf(w, "mllbd: speeds: %s; %s\n", speeds, of(unitLooks))
 	}
 	if unread := of(unitThreads); unread != "" {
 		fmt.Fprintf(w, "mllbd: threads: %s\n", unread)

@@ -4,13 +4,17 @@ package speed
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"strconv"
 	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"mllb/topology"
 )
 
 // worker is the built-in Source. It does a fixed amount of work on the CPU, and takes
@@ -195,9 +199,31 @@ func (w *workload) do(rounds int) {
 // workTime is about how long the work of a look takes.
 const workTime = 150 * time.Microsecond
 
+// Probe looks once at a CPU on which the caller may run.
+func Probe() (s Sample, err error) {
+	done := make(chan struct{})
+	go onOwnThread(func() {
+		defer close(done)
+		var w *worker
+		if w, err = newWorker(calibrate(), topology.MaxCPUs); err != nil { // its mask as it is
+			return
+		}
+		cpu := 0
+		for !w.mask.IsSet(cpu) && cpu < topology.MaxCPUs {
+			cpu++
+		}
+		s, err = w.Sample(Look{CPU: cpu, After: time.Millisecond, Work: true})
+		err = errors.Join(err, w.Close())
+	})
+	<-done
+	return s, err
+}
+
 // calibrate returns how many rounds of work take workTime here. Of several tries it
 // believes the fastest.
 func calibrate() int {
+	runtime.LockOSThread() // whose CPU time it takes
+	defer runtime.UnlockOSThread()
 	const rounds, tries = 5000, 16
 	w := workload{1, 2, 3, 4}
 	best := time.Hour

@@ -122,6 +122,12 @@ func TestSample(t *testing.T) {
 	})
 }
 
+func TestProbe(t *testing.T) {
+	if s, err := Probe(); err != nil || s.Rate <= 0 {
+		t.Errorf("%+v, %v", s, err)
+	}
+}
+
 // TestSampleNarrow: whoever narrowed the mask of mllb wants it nowhere else.
 func TestSampleNarrow(t *testing.T) {
 	cpus := allowed(t)
