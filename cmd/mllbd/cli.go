@@ -66,7 +66,7 @@ type runCmd struct {
 	Budget    int           `help:"Maximum number of moves per tick; 0: grows with the number of CPUs." default:"0"`
 	Lease     time.Duration `help:"How long assist holds a thread that it moved." default:"1s"`
 	CoolDown  time.Duration `help:"Minimum time between two moves of a thread; a tenth of it if a CPU is idle." default:"500ms"`
-	Speed     string        `help:"What CPUs are worth: canary measures it, about once a second, by a little work on each CPU, within --max-cpu; with off, or --root, it is not known." enum:"canary,off" default:"canary"`
+	Speed     string        `help:"canary measures what each CPU is worth by a little work on it, about once a second, from threads of mllbd's own and within --max-cpu; off does not; auto is canary in assist and own." enum:"auto,canary,off" default:"auto"`
 	Snapshot  string        `help:"How to read the host: ${enum}. auto uses bpf where the kernel allows it." enum:"auto,bpf,proc" default:"auto"`
 	Events    string        `help:"Append one JSON line for each decision to FILE; SIGHUP reopens it." placeholder:"FILE"`
 	Report    string        `help:"At the end, write a report to FILE, as JSON." placeholder:"FILE"`
@@ -211,6 +211,8 @@ func (c *runCmd) validateUse() error {
 		return errors.New("--user is for CMD")
 	case c.Enforcer == "cpuset" && c.Cgroup == "":
 		return errors.New("--enforcer cpuset needs --cgroup: it makes its cpusets there")
+	case c.Root != "/" && c.Speed == "canary":
+		return errors.New("--speed canary measures the CPUs of this machine, not --root")
 	case c.Root != "/" && c.Mode != "observe":
 		return errors.New("--root is only for --mode observe")
 	}

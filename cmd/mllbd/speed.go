@@ -6,7 +6,6 @@ import (
 	"cmp"
 	"fmt"
 	"log/slog"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,9 +16,10 @@ import (
 	"mllb/scheduler"
 )
 
-// openSpeeds begins to measure what CPUs are worth. Without, all are worth the same.
+// openSpeeds begins to measure what CPUs are worth. Without, that is not known of any.
+// observe does not unless it is told to: it sets no mask, not even of its own threads.
 func (s *session) openSpeeds() {
-	if s.cfg.Speed == "off" || filepath.Clean(s.cfg.Root) != "/" {
+	if s.cfg.Speed == "off" || s.cfg.Speed == "auto" && s.cfg.Mode == "observe" {
 		return
 	}
 	canary, err := speed.Open(speed.Options{Topology: s.topology, MaxCPU: s.cfg.MaxCPU / 100})

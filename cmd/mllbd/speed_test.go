@@ -67,7 +67,7 @@ func TestSpeedsNamed(t *testing.T) {
 
 // TestSpeedsOfThisHost has the real canary write into snapshots, metrics and counters.
 func TestSpeedsOfThisHost(t *testing.T) {
-	s := &session{cfg: parse(t), log: slog.New(slog.DiscardHandler)}
+	s := &session{cfg: parse(t, "--speed", "canary"), log: slog.New(slog.DiscardHandler)}
 	if err := s.readTopology(); err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +91,7 @@ func TestSpeedsOfThisHost(t *testing.T) {
 }
 
 func TestSpeedsOff(t *testing.T) {
-	for _, args := range [][]string{{"--speed", "off"}, {"--root", t.TempDir()}} {
+	for _, args := range [][]string{{}, {"--root", t.TempDir()}, {"--mode", "own", "--speed", "off"}} {
 		s := &session{cfg: parse(t, args...), log: slog.New(slog.DiscardHandler)}
 		if s.openSpeeds(); s.canary != nil {
 			t.Errorf("%v: measured all the same", args)
