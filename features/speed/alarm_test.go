@@ -84,6 +84,24 @@ func TestFalseAlarms(t *testing.T) {
 	}
 }
 
+// TestLateAnyway: where the CPUs are emulated all interrupts are late by as much as
+// elsewhere only those of a CPU that was away.
+func TestLateAnyway(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 1))
+	m := func(time.Duration) Sample {
+		return Sample{Rate: 1e9, Late: time.Duration(400+r.IntN(400)) * time.Microsecond}
+	}
+	g := oneCPU(r, true)
+	watch(g, m, 0, 2*time.Minute, nil) // there may be an alarm at first
+	if got := g.tracks[0].speed(start.Add(2 * time.Minute)); got != 1e9 {
+		t.Errorf("speed %v", got)
+	}
+	watch(g, shared(r, m, 0, 0.5, 10*time.Millisecond), 2*time.Minute, 130*time.Second, nil)
+	if got := g.tracks[0].speed(start.Add(130 * time.Second)); got > 0.75e9 {
+		t.Errorf("away half of the time: speed %v", got)
+	}
+}
+
 // TestRegained: a CPU that is as fast as before is known to be, as soon as one that is not.
 func TestRegained(t *testing.T) {
 	for _, tt := range []struct {

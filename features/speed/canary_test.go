@@ -271,8 +271,9 @@ func TestCost(t *testing.T) {
 		maxCPU float64
 		most   float64 // share of one CPU
 	}{
-		{"each CPU", "1x4x1", 0, 4 * ofEachCPU},
-		{"all CPUs", "2x32x1", 0.01, 0.01 * ofMaxCPU},
+		{"without a limit", "1x4x1", 0, 4 * 0.001},
+		{"few CPUs", "1x2x1", 0.02, 2 * 0.002},
+		{"many CPUs", "2x32x1", 0.01, 0.0025},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

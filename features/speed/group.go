@@ -10,12 +10,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What looks may take: of each CPU, and of all that mllbd may. What is not taken is
+// What looks may take of what mllbd may take: together, and at one CPU. With 1 % of a
+// CPU the latter is 0.1 %, and it is also that without a limit. What is not taken is
 // saved for a while, for when a CPU is suspected.
 const (
-	ofEachCPU = 0.001
-	ofMaxCPU  = 0.25
-	saveFor   = 10 * time.Second
+	together   = 0.25
+	atOneCPU   = 0.1
+	withoutMax = 0.001
+	saveFor    = 10 * time.Second
 )
 
 // turnAfter is how long a look may wait for its turn.
@@ -117,9 +119,9 @@ func (c *Canary) next(g *group) (Look, bool) {
 
 // share is which part of a CPU a group may take.
 func (c *Canary) share(g *group) float64 {
-	each := ofEachCPU
+	each := withoutMax
 	if c.maxCPU > 0 {
-		each = min(each, ofMaxCPU*c.maxCPU/float64(max(1, c.looked)))
+		each = c.maxCPU * min(atOneCPU, together/float64(max(1, c.looked)))
 	}
 	return each * float64(len(g.tracks))
 }

@@ -112,9 +112,15 @@ func (p *pace) estimate() {
 
 func (p *pace) suspects() bool { return p.low.suspects() || p.high.suspects() }
 
-// lateAt is how late an interrupt is because the CPU was away. A host's turns are
-// longer (3 ms, sched_base_slice_ns); what else delays interrupts is mostly shorter.
-const lateAt = 500 * time.Microsecond
+// An interrupt is late because the CPU was away if it is later than leastLateness, and
+// than muchLater times what is usual here. A host's turns are longer (3 ms,
+// sched_base_slice_ns); what else delays interrupts is mostly shorter, but not where
+// the CPU is emulated.
+const (
+	leastLateness = 500 * time.Microsecond
+	mostUsual     = 500 * time.Microsecond
+	muchLater     = 4
+)
 
 const (
 	leastAway = 0.125 // is told from nothing
@@ -134,6 +140,7 @@ type absence struct {
 	value float64
 	late  ring[bool]
 	often float64 // how often interrupts are late, in the long run
+	usual float64 // lateness that a quarter of them stay below, ns
 	more  cusum
 	less  cusum
 	last  time.Time // of the last sample
@@ -143,7 +150,7 @@ type absence struct {
 const forgetAfter = 5 * time.Minute
 
 func (a *absence) add(late time.Duration, now time.Time) (alarm bool) {
-	yes := late >= lateAt
+	yes := a.tooLate(late)
 	a.late.add(yes)
 	a.last = now
 	before := max(a.value, min(max(a.often, leastLate), mostLate))
@@ -166,6 +173,21 @@ func (a *absence) add(late time.Duration, now time.Time) (alarm bool) {
 	}
 	a.estimate(alarm)
 	return alarm
+}
+
+// tooLate judges a lateness, and follows the lower quartile in small steps.
+func (a *absence) tooLate(late time.Duration) bool {
+	const step = 0.1
+	if a.usual == 0 {
+		a.usual = float64(min(late, leastLateness/muchLater))
+	}
+	if float64(late) > a.usual {
+		a.usual += step / 4 * (a.usual + float64(time.Microsecond))
+	} else {
+		a.usual -= step * 3 / 4 * a.usual
+	}
+	a.usual = min(a.usual, float64(mostUsual))
+	return late >= max(leastLateness, time.Duration(muchLater*a.usual))
 }
 
 // likelihood is the log-likelihood ratio of an answer: how often it is yes with a change,

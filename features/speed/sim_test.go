@@ -27,7 +27,7 @@ const (
 // watch has the one CPU of a group looked at for a time, and calls alarm for each alarm.
 func watch(g *group, m machine, from, to time.Duration, alarm func(at time.Duration)) {
 	for now := start.Add(from); ; {
-		l, _ := g.next(now, ofEachCPU)
+		l, _ := g.next(now, withoutMax)
 		if now = now.Add(l.After); now.After(start.Add(to)) {
 			return
 		}
