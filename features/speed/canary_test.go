@@ -330,7 +330,7 @@ func TestChanges(t *testing.T) {
 		h.with(func() { h.rate[1] = 1e9 })
 		run(10 * time.Second)
 		h.with(func() { h.rate[1] = 0.52e9 }) // told too much already
-		run(5 * time.Second)
+		run(20 * time.Second)
 		if len(told) != 2 {
 			t.Fatalf("told %v", told)
 		}

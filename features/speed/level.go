@@ -112,10 +112,10 @@ func (p *pace) estimate() {
 
 func (p *pace) suspects() bool { return p.low.suspects() || p.high.suspects() }
 
-// An interrupt is late because the CPU was away if it is later than leastLateness, and
-// than muchLater times what is usual here. A host's turns are longer (3 ms,
-// sched_base_slice_ns); what else delays interrupts is mostly shorter, but not where
-// the CPU is emulated.
+// A thread wakes up late because the CPU was away if it does so by leastLateness, and by
+// muchLater times what is usual here. A host's turns are longer (3 ms,
+// sched_base_slice_ns); what else delays it is mostly shorter, but not where the CPU is
+// emulated.
 const (
 	leastLateness = 500 * time.Microsecond
 	mostUsual     = 500 * time.Microsecond
@@ -124,22 +124,22 @@ const (
 
 const (
 	leastAway = 0.125 // is told from nothing
-	mostAway  = 0.95  // that is believed: a CPU that takes an interrupt is there
-	mostLate  = 0.2   // of the interrupts, on a CPU that is not away
+	mostAway  = 0.95  // that is believed: a CPU on which a thread wakes up is there
+	mostLate  = 0.2   // of the times, on a CPU that is not away
 	leastLate = 0.02
 )
 
-// longRun is how many samples it takes to learn how often interrupts are late anyway: so
+// longRun is how many samples it takes to learn how often threads wake up late anyway: so
 // many that an alarm comes long before.
 const longRun = 256
 
 // absence is for which share of the time a busy CPU does not run though the kernel
-// thinks so. An interrupt that is due at a random moment is late as often. It is 0
-// until that is far more than before.
+// thinks so. A thread that wakes up at a random moment is late as often. It is 0 until
+// that is far more than before.
 type absence struct {
 	value float64
 	late  ring[bool]
-	often float64 // how often interrupts are late, in the long run
+	often float64 // how often it is late, in the long run
 	usual float64 // lateness that a quarter of them stay below, ns
 	more  cusum
 	less  cusum

@@ -10,14 +10,14 @@ import (
 // Look is what a Source is asked for.
 type Look struct {
 	CPU   int
-	After time.Duration // for how long to sleep on the CPU first
+	After time.Duration // for how long to sleep first
 	Work  bool          // take its rate, too
 }
 
 // Sample is what one look at a CPU found.
 type Sample struct {
 	Rate float64       // work done in a second of CPU time, in a unit that is the same for all CPUs; 0: not taken
-	Late time.Duration // for how long the CPU did not take an interrupt that was due; -1: not known
+	Late time.Duration // for how long it was not there when the thread woke up; -1: not known
 	Cost time.Duration // CPU time that the look took
 }
 
