@@ -4,8 +4,8 @@
 // second it does a little work on the CPU and takes the CPU time for it.
 //
 // There is a thread for each CPU, up to maxThreads; with more CPUs, each goes from one to
-// another by sched_setaffinity. To stay costs less (80 us instead of 170 a look without
-// work, in a guest), but on a thousand CPUs it would be a thousand threads. A single one
+// another by sched_setaffinity. To stay costs half as much, but on a thousand CPUs it
+// would be a thousand threads. A single one
 // would be kept from all CPUs by one that gives it no turn. A thread that gets none is
 // taken off that CPU, and the look is lost.
 //
@@ -207,9 +207,9 @@ func (c *Canary) see(s *features.Snapshot) {
 			if t == nil {
 				continue
 			}
-			t.busy = online(s, cpu) && s.Runqueues[cpu].NrRunning > 0
+			t.busy = online(s, cpu) && s.Runqueues[cpu].NrRunning == 1
 			others := busy
-			if t.busy {
+			if online(s, cpu) && s.Runqueues[cpu].NrRunning > 0 {
 				others--
 			}
 			t.beside = min(others, 1)

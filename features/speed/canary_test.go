@@ -79,7 +79,7 @@ func (f *fake) Sample(l Look) (Sample, error) {
 	if !l.Work {
 		s.Rate, s.Cost = 0, lookCost
 	}
-	h.with(func() { h.cost += s.Cost })
+	h.with(func() { h.cost += s.Cost + runtimeCost })
 	return s, err
 }
 

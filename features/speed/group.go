@@ -20,6 +20,10 @@ const (
 	saveFor    = 10 * time.Second
 )
 
+// runtimeCost is about what a look takes of other threads: those of the Go runtime that
+// wake up this one.
+const runtimeCost = 100 * time.Microsecond
+
 // turnAfter is how long a look may wait for its turn.
 const turnAfter = time.Second
 
@@ -132,7 +136,7 @@ func (c *Canary) took(g *group, cpu int, s Sample, err error) {
 	defer c.mu.Unlock()
 	now := time.Now()
 	g.pending = time.Time{}
-	g.credit -= s.Cost
+	g.credit -= s.Cost + runtimeCost
 	t := c.tracks[cpu]
 	if t == nil { // it is no longer balanced
 		return

@@ -20,8 +20,8 @@ var start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // What looks take, with and without work.
 const (
-	workCost = 250 * time.Microsecond
-	lookCost = 80 * time.Microsecond
+	workCost = 200 * time.Microsecond
+	lookCost = 30 * time.Microsecond
 )
 
 // watch has the one CPU of a group looked at for a time, and calls alarm for each alarm.
@@ -35,7 +35,7 @@ func watch(g *group, m machine, from, to time.Duration, alarm func(at time.Durat
 		if s.Cost = workCost; !l.Work {
 			s.Rate, s.Cost = 0, lookCost
 		}
-		g.credit -= s.Cost
+		g.credit -= s.Cost + runtimeCost
 		t := g.tracks[0]
 		before := t.alarms
 		t.add(s, now, true)

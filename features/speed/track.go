@@ -7,7 +7,7 @@ import "time"
 // How often a CPU is looked at.
 const (
 	every        = time.Second            // its pace
-	busyEvery    = 200 * time.Millisecond // whether it is away, while something runs there
+	busyEvery    = 200 * time.Millisecond // whether it is away, while a thread runs there
 	suspectEvery = 150 * time.Millisecond // its pace, if that may have changed or is not known
 	awayEvery    = 100 * time.Millisecond // whether it is away, if that may have changed
 	absentEvery  = 5 * time.Second        // if there is no such CPU now, or it gives no turn
@@ -34,7 +34,7 @@ func (l *level) suspects() bool { return l.pace.suspects() || l.absence.suspects
 type track struct {
 	cpu    int
 	levels [2]level // with idle siblings, with a busy one
-	busy   bool     // something ran there, in the last snapshot
+	busy   bool     // one thread ran there and none waited, in the last snapshot
 	beside int      // which of levels held, in the last snapshot
 	alone  bool     // it has no siblings: what they do is known
 
@@ -90,7 +90,8 @@ func (t *track) add(s Sample, now time.Time, known bool) (used bool) {
 			alarm = l.pace.add(s.Rate)
 		}
 	}
-	// An idle CPU is not away: it has nothing to run.
+	// An idle CPU is not away: it has nothing to run. Where threads wait this one may have
+	// to, too.
 	if known && t.busy && s.Late >= 0 {
 		used = true
 		alarm = l.absence.add(s.Late, now) || alarm
