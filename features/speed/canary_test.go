@@ -37,7 +37,13 @@ func newHost(cpus int) *host {
 	return h
 }
 
-// with changes it.
+// looked is how often a CPU was looked at.
+func (h *host) looked(cpu int) (n int) {
+	h.with(func() { n = h.looks[cpu] })
+	return n
+}
+
+// with reads or changes it.
 func (h *host) with(f func()) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -235,9 +241,9 @@ func TestOffline(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(2 * time.Second)
-		before := h.looks[1]
-		if diff := cmp.Diff([]uint32{1024, 0}, speeds(tick(c, 10*time.Second, 0, 0))); diff != "" || h.looks[1] != before {
-			t.Errorf("left out: %d looks (-want +got):\n%s", h.looks[1]-before, diff)
+		before := h.looked(1)
+		if diff := cmp.Diff([]uint32{1024, 0}, speeds(tick(c, 10*time.Second, 0, 0))); diff != "" || h.looked(1) != before {
+			t.Errorf("left out: %d looks (-want +got):\n%s", h.looked(1)-before, diff)
 		}
 	})
 }
@@ -251,14 +257,16 @@ func TestStuck(t *testing.T) {
 		c := canary(t, h, shape(t, "1x32x1"))
 		defer c.Close()
 		tick(c, 20*time.Second, make([]uint32, cpus)...)
-		if h.freed == 0 || c.Counts().Lost == 0 || h.looks[0] < 10 {
-			t.Errorf("freed %d times, %+v, %d looks at its neighbour", h.freed, c.Counts(), h.looks[0])
+		freed := 0
+		if h.with(func() { freed = h.freed }); freed == 0 || c.Counts().Lost == 0 || h.looked(0) < 10 {
+			t.Errorf("freed %d times, %+v, %d looks at its neighbour", freed, c.Counts(), h.looked(0))
 		}
 		tick(c, 500*time.Millisecond, make([]uint32, cpus)...)
 		began := time.Now()
 		c.Close()
-		if d := time.Since(began); d > closeWait || h.ended != maxThreads {
-			t.Errorf("closed after %v, %d sources", d, h.ended)
+		ended := 0
+		if h.with(func() { ended = h.ended }); time.Since(began) > closeWait || ended != maxThreads {
+			t.Errorf("closed after %v, %d sources", time.Since(began), ended)
 		}
 	})
 }
@@ -299,7 +307,8 @@ func TestCost(t *testing.T) {
 					})
 					tick(c, time.Second, busy...)
 				}
-				share := h.cost.Seconds() / (minutes * 60)
+				var share float64
+				h.with(func() { share = h.cost.Seconds() / (minutes * 60) })
 				if limit := 1.1 * tt.most; share > limit { // it begins with saveFor saved
 					t.Errorf("takes %.5f of a CPU, more than %.5f", share, limit)
 				}
