@@ -84,7 +84,7 @@ var ErrFailing = errors.New("too many ticks failed in a row")
 
 // Daemon runs the balance loop:
 //
-//	[affords -> Unchanged ->] Snapshot or Awake -> Sync -> Mark -> Plan -> Apply, Release -> Commit -> Observer
+//	[affords -> Unchanged ->] Snapshot or Awake -> Speeds -> Sync -> Mark -> Plan -> Apply, Release -> Commit -> Observer
 //
 // features.Snapshot says which of these write to the snapshot, and what. The
 // daemon changes the host only through its enforcer, has none in observe, and
@@ -93,6 +93,7 @@ var ErrFailing = errors.New("too many ticks failed in a row")
 type Daemon struct {
 	Host     Host
 	Awake    AwakeHost // the same, or nil: every snapshot has all threads
+	Speeds   Speeds    // nil: no CPU's is known
 	Scope    Scope
 	Planner  Planner
 	Enforcer Enforcer // nil in observe
@@ -258,6 +259,9 @@ func (d *Daemon) once(ctx context.Context) error {
 		if t.TGID == d.Self && t.Queued() {
 			discount(s, t)
 		}
+	}
+	if d.Speeds != nil {
+		d.Speeds.Speeds(s)
 	}
 	if d.Enforcer != nil {
 		if err := d.Enforcer.Sync(s); err != nil {

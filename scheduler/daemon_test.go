@@ -93,6 +93,43 @@ func TestDaemonIsNoLoad(t *testing.T) {
 	}
 }
 
+// TestDaemonSpeeds: what CPUs are worth is in the snapshot before anybody else sees it,
+// and who knows it sees which CPUs are busy without the daemon.
+func TestDaemonSpeeds(t *testing.T) {
+	f := &script{}
+	d := daemon(t, f, Own)
+	d.Self = 9
+	d.Host = runs{f}
+	d.Speeds = worth{f}
+	var planned []uint32
+	f.onPlan = func() {
+		for _, rq := range d.snapshot.Runqueues {
+			planned = append(planned, rq.Speed)
+		}
+	}
+	if err := d.Tick(t.Context(), time.Now(), 0); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"snapshot", "speeds 1 1 0 0", "sync"}, f.calls[:3]); diff != "" {
+		t.Errorf("calls (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]uint32{1024, 512, 0, 0}, planned); diff != "" {
+		t.Errorf("the planner saw (-want +got):\n%s", diff)
+	}
+}
+
+// worth is two CPUs, of which the second is half as fast.
+type worth struct{ *script }
+
+func (w worth) Speeds(s *features.Snapshot) {
+	call := "speeds"
+	for _, rq := range s.Runqueues {
+		call += fmt.Sprint(" ", rq.NrRunning)
+	}
+	w.did(call)
+	s.Runqueues[0].Speed, s.Runqueues[1].Speed = 1024, 512
+}
+
 // runs is a host on which process 9 runs on CPU 1 and process 8 on CPU 0.
 type runs struct{ *script }
 

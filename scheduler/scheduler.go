@@ -25,6 +25,13 @@ type AwakeHost interface {
 	Awake(s *features.Snapshot) error
 }
 
+// Speeds knows what the CPUs are worth.
+type Speeds interface {
+	// Speeds sets the Speed of each runqueue of s whose CPU it knows. Which CPUs are
+	// busy it takes from s.
+	Speeds(s *features.Snapshot)
+}
+
 // Enforcer carries plans out. It knows the owner's mask of every thread that
 // it narrowed and gives it back.
 type Enforcer interface {

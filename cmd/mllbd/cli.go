@@ -67,6 +67,7 @@ type runCmd struct {
 	Lease     time.Duration `help:"How long assist holds a thread that it moved." default:"1s"`
 	CoolDown  time.Duration `help:"Minimum time between two moves of a thread; a tenth of it if a CPU is idle." default:"500ms"`
 	Topology  string        `help:"What CPUs share: as sysfs says; as a probe finds at the start, which takes a second or two; or as the machine profile FILE says, made by mllb topology --probe --out FILE." placeholder:"sysfs|probe|FILE" default:"sysfs"`
+	Speed     string        `help:"canary measures what each CPU is worth by a little work on it, about once a second, from threads of mllbd's own and within --max-cpu, and loads compare by that; off does not. An experiment: what it gains is not yet measured." enum:"canary,off" default:"off"`
 	Snapshot  string        `help:"How to read the host: ${enum}. auto uses bpf where the kernel allows it." enum:"auto,bpf,proc" default:"auto"`
 	Events    string        `help:"Append one JSON line for each decision to FILE; SIGHUP reopens it." placeholder:"FILE"`
 	Report    string        `help:"At the end, write a report to FILE, as JSON." placeholder:"FILE"`
@@ -211,6 +212,8 @@ func (c *runCmd) validateUse() error {
 		return errors.New("--user is for CMD")
 	case c.Enforcer == "cpuset" && c.Cgroup == "":
 		return errors.New("--enforcer cpuset needs --cgroup: it makes its cpusets there")
+	case c.Root != "/" && c.Speed == "canary":
+		return errors.New("--speed canary measures the CPUs of this machine, not --root")
 	case c.Root != "/" && c.Mode != "observe":
 		return errors.New("--root is only for --mode observe")
 	case c.Root != "/" && c.Topology != topologySysfs:

@@ -10,6 +10,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"mllb/features/speed"
 	"mllb/internal/number"
 	"mllb/scheduler"
 	"mllb/topology"
@@ -45,6 +46,8 @@ const (
 	unitHolds      unit = "holds"
 	unitTasks      unit = "tasks"
 	unitWrites     unit = "writes"
+	unitLooks      unit = "looks"
+	unitSpeed      unit = "speed"
 )
 
 // show says where a counter with a key is shown.
@@ -70,6 +73,8 @@ var (
 	byVerdict = []string{"level", "verdict"}
 	byAnswers = []string{"kernel", "policy"}
 	byOutput  = []string{"output"}
+	byCPU     = []string{"cpu"}
+	byUse     = []string{"use"}
 )
 
 var counterTable = []counter{
@@ -111,6 +116,10 @@ var counterTable = []counter{
 	{"throttled", "ticks_throttled_total", counted, unitTicks, everywhere, nil, "Ticks left out to stay below --max-cpu.", one(func(c *counters) uint64 { return c.Throttled })},
 	{"", "tick_seconds_total", counted, unitSeconds, 0, nil, "Wall time spent in ticks.", one(func(c *counters) float64 { return c.Took.Seconds() })},
 	{"", "cpu_seconds_total", counted, unitSeconds, 0, nil, "CPU time of mllbd itself.", one(func(*counters) float64 { return cpuTime().Seconds() })},
+
+	{"", "cpu_speed", gauge, unitSpeed, 0, byCPU, "What a CPU is worth now, of 1024 for the fastest.", eachSpeed(func(c *speed.CPU) float64 { return float64(c.Speed) })},
+	{"", "cpu_speed_alarms_total", counted, unitSpeed, 0, byCPU, "How often a CPU was found to be about half or twice as fast as before.", eachSpeed(func(c *speed.CPU) float64 { return float64(c.Alarms) })},
+	{"looks", "cpu_speed_looks_total", counted, unitLooks, inSummary | ifAny, byUse, "Looks at CPUs, to see what they are worth: used, uncertain (it is not known what ran there or on siblings), lost (no turn in time).", eachLook},
 
 	{"outputs_dropped", "outputs_dropped_total", counted, unitWrites, inView | inSummary | ifAny, byOutput, "Events, log lines and views dropped because nobody read those before.", eachOutput},
 	{"", "events_write_errors_total", counted, unitWrites, 0, nil, "Writes to the --events file that failed; each loses lines.", eachWriteError},

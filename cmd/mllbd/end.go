@@ -101,6 +101,7 @@ func (s *session) closeServer() {
 
 // close closes what is open still. Masks come first, whatever happened.
 func (s *session) close() {
+	s.closeSpeeds()
 	s.closeServer()
 	if err := s.restore(); err != nil {
 		s.log.Error("not all masks are restored; run mllbd restore", "err", err)

@@ -20,6 +20,7 @@ import (
 	"mllb/features"
 	"mllb/features/bpf"
 	"mllb/features/procfs"
+	"mllb/features/speed"
 	"mllb/features/trace"
 	"mllb/internal/cgroup"
 	"mllb/internal/denial"
@@ -250,6 +251,18 @@ func probeAffinity(string) (string, error) {
 		return "", fmt.Errorf("sched_setaffinity: %w", denial.Affinity(err))
 	}
 	return "", nil
+}
+
+// probeSpeed looks at a CPU once.
+func probeSpeed(root string) (string, error) {
+	if filepath.Clean(root) != "/" {
+		return "", errLive
+	}
+	s, err := speed.Probe()
+	if err == nil && s.Late < 0 {
+		return "but not whether a host takes it away", nil
+	}
+	return "", err
 }
 
 func probeNice(root string) (string, error) { return "", denial.Others(root) }

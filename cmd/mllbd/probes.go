@@ -38,6 +38,7 @@ func (c *checkCmd) probes() probed {
 		{Name: "marks-bpf", What: "whose a narrowed mask is, for certain", Needs: "BTF, CAP_BPF and CAP_PERFMON, Linux 6.2, CPUs that are no multiple of 64; else lineage says", run: probeMarks},
 		{Name: "idle-bpf", What: "CPUs that go idle while held threads wait, at once", Needs: "BTF, CAP_BPF and CAP_PERFMON; else they wait for the next tick", run: probeIdle},
 		{Name: "affinity", What: "sched_setaffinity of mllbd's own threads", Needs: "a kernel and sandbox that allow it", run: probeAffinity},
+		{Name: "speed", What: "what each CPU is worth, measured", Needs: "sched_setaffinity; /proc/thread-self/schedstat (CONFIG_SCHED_INFO) to see that a host takes CPUs away", run: probeSpeed},
 		{Name: "affinity-others", What: "sched_setaffinity of other users' threads", Needs: "CAP_SYS_NICE", run: probeNice},
 		{Name: "cpuset-v1", What: "cpuset cgroups, version 1", Needs: "the cpuset hierarchy mounted, and writable", run: probeCpusetV1},
 		{Name: "cpuset-v2", What: "cpuset cgroups, version 2", Needs: "cpuset in cgroup.controllers, and a writable hierarchy", run: probeCpusetV2},

@@ -56,6 +56,9 @@ func (r *reloader) Tick(*scheduler.Tick) {
 	r.cfg.LogLevel, r.cfg.MaxCPU, r.cfg.Lease, r.cfg.Exclude = c.cfg.LogLevel, c.cfg.MaxCPU, c.cfg.Lease, c.cfg.Exclude
 	r.logLevel.Set(r.cfg.LogLevel)
 	r.daemon.MaxCPU = r.cfg.MaxCPU / 100
+	if r.canary != nil {
+		r.canary.SetMaxCPU(r.daemon.MaxCPU)
+	}
 	if r.cfg.mode() == scheduler.Assist {
 		r.daemon.Lease = r.cfg.Lease
 	}

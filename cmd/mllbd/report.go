@@ -61,6 +61,9 @@ func newReport(c *counters, id identity, restored affinity.Report) *runreport.Re
 		Restored: restored.Restored + restored.Inherited, Left: restored.Failed,
 	}
 	r.Warnings = c.Troubles
+	for _, cpu := range c.Speeds {
+		r.Speeds = append(r.Speeds, runreport.Speed{CPU: cpu.CPU, Min: cpu.Min, Median: cpu.Median, Last: cpu.Speed, Alarms: cpu.Alarms})
+	}
 	for row := range shown(inSummary) {
 		r.Counters[row.key] = row.total(c)
 	}

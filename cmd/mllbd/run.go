@@ -19,6 +19,7 @@ import (
 	"mllb/affinity"
 	"mllb/features"
 	"mllb/features/bpf"
+	"mllb/features/speed"
 	"mllb/features/trace"
 	"mllb/internal/denial"
 	"mllb/internal/namedfile"
@@ -83,6 +84,7 @@ type session struct {
 	trees     *cgroupTrees
 	account   *account // as whom CMD runs, or nil
 	host      host
+	canary    *speed.Canary // nil: nobody knows what CPUs are worth
 	events    *events
 	reportTo  *namedfile.Output       // of --report, or nil
 	giveUp    context.CancelCauseFunc // ends the wait for who reads it
@@ -159,6 +161,11 @@ func (s *session) topologyNow() (_ *topology.Topology, err error) {
 	if err == nil && s.scope != nil {
 		s.scope.LeftOut = topology.AllLeftOut(t.LeftOut)
 	}
+	if err == nil && s.canary != nil {
+		if err := s.canary.SetTopology(t); err != nil {
+			s.log.Warn("what some CPUs are worth is not known", "err", err)
+		}
+	}
 	return t, err
 }
 
@@ -209,6 +216,7 @@ func (s *session) balance(ctx context.Context) error {
 	defer s.obeyHangups(cancel)()
 	err := s.guard(ctx)
 	s.manager.tell(daemon.SdNotifyStopping)
+	s.closeSpeeds()
 	s.closeServer()
 	if err = errors.Join(err, s.restore()); err == nil {
 		err = s.troubles.nothing()
@@ -307,6 +315,7 @@ func (s *session) guard(ctx context.Context) (err error) {
 
 // loop runs the daemon until ctx ends or it fails.
 func (s *session) loop(ctx context.Context) error {
+	s.openSpeeds()
 	s.stats.start, s.stats.cpu = time.Now(), cpuTime()
 	cfg := scheduler.Config{Mode: s.cfg.mode(), Hold: s.cfg.hold(), Budget: s.cfg.Budget, CoolDown: s.cfg.CoolDown, Newborn: s.newborn}
 	balancer := scheduler.NewBalancer(s.topology, cfg, s.policy)
@@ -328,6 +337,9 @@ func (s *session) loop(ctx context.Context) error {
 	s.reloader.daemon, s.reloader.balancer = d, balancer
 	if s.enforcer != nil {
 		d.Enforcer = s.enforcer
+	}
+	if s.canary != nil {
+		d.Speeds = s.canary
 	}
 	if s.idle != nil {
 		d.Starved, d.Watch = s.idle.starved, s.idle.arm
@@ -380,6 +392,9 @@ func (s *session) observers() observers {
 		all = append(all, s.events)
 	}
 	all = append(all, moveLog{s.log}, r)
+	if s.canary != nil {
+		all = append(all, &speedLog{canary: s.canary, log: s.log})
+	}
 	if s.manager != nil {
 		all = append(all, s.manager)
 	}

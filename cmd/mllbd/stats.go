@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"mllb/features/speed"
 	"mllb/scheduler"
 	"mllb/topology"
 )
@@ -61,6 +62,8 @@ type counters struct {
 	Nodes        []nodeStat
 	LeftOut      []topology.LeftOut // CPUs that nobody balances
 
+	Speeds      []speed.CPU        // of the CPUs that are measured
+	Looks       *speed.Counts      // at them; nil where none is
 	Compared    *compared          // with the kernel's own decisions; nil where they are not
 	WriteErrors *uint64            // of the --events file; nil without one
 	Lost        [numOutputs]uint64 // records that an output's queue had no room for
@@ -85,6 +88,7 @@ type stats struct {
 	cpu   time.Duration // spent before start, on getting ready
 
 	agreement *agreement         // nil where there is none
+	canary    *speed.Canary      // likewise
 	outputs   [numOutputs]*queue // nil where there is none
 	cgroups   *cgroupTrees       // that flags name; nil where they name none
 
@@ -223,6 +227,10 @@ func (st *stats) read() counters {
 	defer st.mu.Unlock()
 	c := st.c
 	c.Compared = st.agreement.read()
+	if st.canary != nil {
+		looks := st.canary.Counts()
+		c.Speeds, c.Looks = st.canary.CPUs(), &looks
+	}
 	for i, q := range st.outputs {
 		if q != nil {
 			c.Lost[i] = q.dropped.Load()

@@ -81,6 +81,9 @@ func writeSummary(w io.Writer, c *counters, up time.Duration, share float64, mod
 	if len(c.LeftOut) > 0 {
 		fmt.Fprintf(w, "mllbd: CPUs left out: %s\n", topology.DescribeLeftOut(c.LeftOut))
 	}
+	if speeds := c.speeds(); speeds != "" {
+		fmt.Fprintf(w, "mllbd: speeds: %s; %s\n", speeds, of(unitLooks))
+	}
 	if unread := of(unitThreads); unread != "" {
 		fmt.Fprintf(w, "mllbd: threads: %s\n", unread)
 	}

@@ -124,6 +124,9 @@ func render(id identity, c, before *counters, share float64, up time.Duration) s
 	if len(c.LeftOut) > 0 {
 		fmt.Fprintf(&b, "left out   cpus %s\n", topology.DescribeLeftOut(c.LeftOut))
 	}
+	if speeds := c.speeds(); speeds != "" {
+		fmt.Fprintf(&b, "speeds     %s\n", speeds)
+	}
 	plain := func(r *counter) string { return number.Num(r.total(c)).String() }
 	both := func(r *counter) string { return fmt.Sprintf("%s (+%s)", plain(r), number.Num(r.since(c, before))) }
 	fmt.Fprintf(&b, "%s  %s\n", list(inView, unitThreads, "  ", c, plain), list(inView, unitTasks, "  ", c, plain))

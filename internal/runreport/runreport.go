@@ -45,12 +45,23 @@ type Report struct {
 
 	LeftOut []topology.LeftOut `json:"left_out,omitempty"` // CPUs that nobody balances, when it ended
 
+	Speeds []Speed `json:"speeds,omitempty"` // of the CPUs that were measured
+
 	Restored int `json:"restored"` // masks given back at the end
 	Left     int `json:"left"`     // that could not be
 
 	Warnings []string `json:"warnings,omitempty"` // why little or nothing happened
 
 	Error string `json:"error,omitempty"` // why mllbd gave up before it was asked to end
+}
+
+// Speed is what a CPU was worth, of 1024 for the fastest.
+type Speed struct {
+	CPU    int    `json:"cpu"`
+	Min    uint32 `json:"min"`
+	Median uint32 `json:"median"`
+	Last   uint32 `json:"last"`
+	Alarms uint64 `json:"alarms"` // how often it was found to be about half or twice as fast as before
 }
 
 // Total sums a count over the levels.
