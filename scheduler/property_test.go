@@ -52,7 +52,11 @@ func (coin) Decide(d *features.Decision) scheduler.Verdict {
 // populate starts threads of many kinds.
 func populate(t *rapid.T, h *sim.Host, cpus int) (ids []features.ID) {
 	rng := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "threads"), 2))
-	for range rapid.IntRange(0, 12).Draw(t, "kinds") {
+	return crowd(rng, rapid.IntRange(0, 12).Draw(t, "kinds"), h, cpus)
+}
+
+func crowd(rng *rand.Rand, kinds int, h *sim.Host, cpus int) (ids []features.ID) {
+	for range kinds {
 		spec := sim.Spec{
 			Nice: int8(rng.IntN(40) - 20), CPU: rng.IntN(cpus), Policy: features.SchedOther,
 			Run: time.Duration(rng.IntN(50)) * time.Millisecond, Narrowed: rng.IntN(10) == 0, MigrationDisabled: rng.IntN(10) == 0,
