@@ -32,6 +32,7 @@ type state struct {
 	failed  [topology.NumLevels][]uint32 // sd.nr_balance_failed by level and destination CPU
 	seen    []uint8                      // by domain: ticks in a row with an imbalance
 	busy    []bool                       // by CPU: it had something to run at the last tick
+	grades  []uint8                      // by CPU: what speed counted for at the last tick, or 0
 	cool    map[features.ID]int64        // until when a thread that moved is left alone, ns
 	pruneAt int64
 }
@@ -43,7 +44,8 @@ type effect struct {
 	imbalanced []bool // by domain: threads could be moved to even it out
 	tried      []bool // by domain: it has attempts
 	busy       []bool // by CPU
-	warming    bool   // a queued thread is no load, or not to be held, only until it ran for longer
+	grades     []uint8
+	warming    bool // a queued thread is no load, or not to be held, only until it ran for longer
 }
 
 // attempt is one destination CPU's try in one domain: hold is the index in
@@ -78,6 +80,7 @@ func (b *Balancer) SetTopology(t *topology.Topology) {
 	}
 	b.state.seen = make([]uint8, len(b.layout.domains))
 	b.state.busy = make([]bool, len(t.CPUs))
+	b.state.grades = make([]uint8, len(t.CPUs))
 }
 
 // SetPolicy makes p the policy from the next plan on.
@@ -113,6 +116,7 @@ func (b *Balancer) Commit(s *features.Snapshot, plan *Plan, errs []error) {
 		return // planned for the machine as it was before a hotplug
 	}
 	copy(b.state.busy, e.busy)
+	copy(b.state.grades, e.grades)
 	for i := range b.layout.domains {
 		b.settle(&b.layout.domains[i], e.imbalanced[i], e.tried[i])
 	}

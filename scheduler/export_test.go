@@ -20,6 +20,9 @@ func (b *Balancer) Margin(domain, from, to int) int64 {
 	return b.layout.domains[domain].margin(from, to)
 }
 
+// Speed returns what a CPU counted for in the last plan.
+func (b *Balancer) Speed(cpu int) int64 { return b.pass.queues[cpu].speed }
+
 // Budget returns the most moves of a tick.
 func (b *Balancer) Budget() int { return b.budget }
 

@@ -106,7 +106,7 @@ func (p *pass) refuge(t *features.Thread) int32 {
 	best := int32(-1)
 	for cpu := range p.queues {
 		c := int32(cpu)
-		if p.usable(t, c) && (best < 0 || p.queues[c].load < p.queues[best].load) {
+		if p.usable(t, c) && (best < 0 || p.queues[c].lighter(&p.queues[best])) {
 			best = c
 		}
 	}

@@ -18,7 +18,8 @@ type pass struct {
 	s      *features.Snapshot
 	plan   *Plan
 
-	left     int // of the budget
+	left     int  // of the budget
+	uniform  bool // all CPUs are as fast
 	queues   []queue
 	raw      []entry  // queued threads in the order of the snapshot
 	entries  []entry  // the same by CPU
@@ -43,6 +44,7 @@ func (p *pass) begin(b *Balancer, s *features.Snapshot) {
 		p.collect(0) // a reader without runnable_avg: everything counts
 	}
 	p.bucket()
+	p.grade()
 	p.moved = zeroed(p.moved, (len(s.Threads)+63)/64)
 	p.startEffect()
 	p.countCores()

@@ -144,10 +144,10 @@ func (j *judge) move(t *rapid.T, c *scheduler.Candidate, th *features.Thread, ho
 		t.Fatalf("thread %d moved again after %v", th.TID, time.Duration(j.r.s.Time-at))
 	}
 	d := domainOf(j.r.b.Topology(), c)
-	before := ranges(d, loads)
+	before := ranges(j.r.b, d, loads)
 	loads[c.From] -= scheduler.LoadOf(th)
 	loads[c.To] += scheduler.LoadOf(th)
-	if after := ranges(d, loads); after[0] > before[0]+1e-6 || after[1] > before[1]+1e-6 {
+	if after := ranges(j.r.b, d, loads); after[0] > before[0]+1e-6 || after[1] > before[1]+1e-6 {
 		t.Fatalf("imbalance of %v domain %v grew from %v to %v", d.Level, d.CPUs, before, after)
 	}
 }
@@ -161,18 +161,19 @@ func domainOf(topo *topology.Topology, c *scheduler.Candidate) *topology.Domain 
 	panic("no such domain")
 }
 
-// ranges returns the range of load per CPU over a domain's groups and CPUs.
-func ranges(d *topology.Domain, loads []int64) (r [2]float64) {
+// ranges returns the range of load per speed over a domain's groups and CPUs.
+func ranges(b *scheduler.Balancer, d *topology.Domain, loads []int64) (r [2]float64) {
 	var lo, hi [2]float64
 	lo[0], lo[1] = 1e18, 1e18
 	for _, g := range d.Groups {
-		sum := 0.0
+		sum, speed := 0.0, 0.0
 		for cpu := range g.All() {
-			x := float64(loads[cpu])
-			sum += x
+			v := float64(b.Speed(cpu))
+			x := float64(loads[cpu]) / v
+			sum, speed = sum+float64(loads[cpu]), speed+v
 			lo[1], hi[1] = min(lo[1], x), max(hi[1], x)
 		}
-		sum /= float64(g.Count())
+		sum /= speed
 		lo[0], hi[0] = min(lo[0], sum), max(hi[0], sum)
 	}
 	return [2]float64{hi[0] - lo[0], hi[1] - lo[1]}
@@ -219,6 +220,7 @@ func TestInvariants(t *testing.T) {
 		if cfg.Mode == scheduler.Assist {
 			r.lease = time.Duration(rapid.IntRange(1, 1000).Draw(t, "lease")) * time.Millisecond
 		}
+		r.measure = drawSpeeds(t, cpus)
 		twin := scheduler.NewBalancer(topo, cfg, policy)
 		j := &judge{r, map[features.ID]int64{}}
 		ids := populate(t, r.host, cpus)
