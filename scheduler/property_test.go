@@ -220,7 +220,7 @@ func TestInvariants(t *testing.T) {
 		if cfg.Mode == scheduler.Assist {
 			r.lease = time.Duration(rapid.IntRange(1, 1000).Draw(t, "lease")) * time.Millisecond
 		}
-		r.measure = drawSpeeds(t, cpus)
+		r.measure = drawSpeeds(t, cpus, false)
 		twin := scheduler.NewBalancer(topo, cfg, policy)
 		j := &judge{r, map[features.ID]int64{}}
 		ids := populate(t, r.host, cpus)

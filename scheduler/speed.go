@@ -8,7 +8,7 @@ import "mllb/features"
 // with another when it has half the load. Speeds are measured, a few percent up or down
 // each time, and balancing must neither follow that nor take CPUs that are alike for
 // different ones. So they count in eighths of the fastest CPU's, grades, and a CPU keeps
-// its grade until its speed is clearly another. One whose speed is not known counts as
+// its grade until its speed is a whole step away. One whose speed is not known counts as
 // the fastest. Only ratios matter: where all have one grade, it does not matter which.
 const (
 	fullGrade = 8
@@ -39,7 +39,7 @@ func (p *pass) grade() {
 // gradeOf returns the grade of a CPU that had another, or 0 for none, at the last tick.
 func gradeOf(speed uint32, had uint8) uint8 {
 	v := int32(min(speed, features.FullSpeed))
-	if off := v - int32(had)*gradeStep; had > 0 && max(off, -off) < gradeStep*3/4 {
+	if off := v - int32(had)*gradeStep; had > 0 && max(off, -off) < gradeStep {
 		return had
 	}
 	return uint8(max(1, (v+gradeStep/2)/gradeStep))
