@@ -128,3 +128,31 @@ func TestNoiseMovesNothing(t *testing.T) {
 		}
 	}
 }
+
+// Where nothing waits, idle CPUs that are slower get nothing: not even a node of them.
+func TestRunningThreadsKeepFastCPUs(t *testing.T) {
+	for speed, moves := range map[uint32]int{1024: 2, 512: 0} {
+		x := newBed(t, "2x4x1", scheduler.CFS{}, scheduler.Config{})
+		for cpu := range 4 {
+			x.put(cpu, 1)
+			x.s.Runqueues[cpu].Speed, x.s.Runqueues[4+cpu].Speed = 1024, speed
+		}
+		n := 0
+		for range 40 {
+			n += len(x.moved(x.tick()))
+		}
+		want(t, "moves", moves, n)
+	}
+}
+
+// What waits beside a running thread goes to a slower CPU if it gets there at least what
+// it gets here: then that thread, too, gets more.
+func TestWaitingThreadsUseSlowCPUs(t *testing.T) {
+	for speed, moves := range map[uint32]int{1024: 1, 512: 1, 384: 0} {
+		x := newBed(t, "1x2x1", scheduler.Always{}, scheduler.Config{})
+		x.put(0, 2)
+		x.s.Runqueues[0].Speed, x.s.Runqueues[1].Speed = 1024, speed
+		want(t, "moves", moves, len(x.moved(x.tick())))
+		want(t, "moves afterwards", []int{0, 0, 0}, x.counts(3))
+	}
+}

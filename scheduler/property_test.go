@@ -144,11 +144,14 @@ func (j *judge) move(t *rapid.T, c *scheduler.Candidate, th *features.Thread, ho
 		t.Fatalf("thread %d moved again after %v", th.TID, time.Duration(j.r.s.Time-at))
 	}
 	d := domainOf(j.r.b.Topology(), c)
-	before := ranges(j.r.b, d, loads)
+	before, was := ranges(j.r.b, d, loads), loads[c.From]
 	loads[c.From] -= scheduler.LoadOf(th)
 	loads[c.To] += scheduler.LoadOf(th)
 	if after := ranges(j.r.b, d, loads); after[0] > before[0]+1e-6 || after[1] > before[1]+1e-6 {
 		t.Fatalf("imbalance of %v domain %v grew from %v to %v", d.Level, d.CPUs, before, after)
+	}
+	if x, y := loads[c.To]*j.r.b.Speed(int(c.From)), was*j.r.b.Speed(int(c.To)); x > y {
+		t.Fatalf("a thread of load %d went from cpu %d to cpu %d, which is more loaded now than that was", scheduler.LoadOf(th), c.From, c.To)
 	}
 }
 
