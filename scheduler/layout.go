@@ -12,6 +12,7 @@ type layout struct {
 	topo     *topology.Topology
 	balanced []bool  // by CPU: online, and not left out
 	core     []int32 // by CPU, -1 offline
+	uneven   bool    // some CPUs share a core, or there are several caches or nodes
 	domains  []domain
 }
 
@@ -61,6 +62,7 @@ func newLayout(t *topology.Topology) *layout {
 	for i := range t.CPUs {
 		l.balanced[i], l.core[i] = t.CPUs[i].Online && !out.Has(i), int32(t.CPUs[i].Core)
 	}
+	l.uneven = uneven(t)
 	for i := range t.Domains {
 		l.domains = append(l.domains, newDomain(t, &t.Domains[i], i))
 	}

@@ -15,9 +15,11 @@ import (
 // it pays for the caches that are left behind within a fraction of a second.
 // The grade must not speak against it.
 func (p *pass) misfits(slow, fast int32) bool {
-	a, b := p.s.Runqueues[slow].Speed, p.s.Runqueues[fast].Speed
-	return a > 0 && 4*uint64(b) >= 5*uint64(a) && p.queues[slow].speed <= p.queues[fast].speed
+	return fasterBy(p.s.Runqueues[fast].Speed, p.s.Runqueues[slow].Speed) && p.queues[slow].speed <= p.queues[fast].speed
 }
+
+// fasterBy reports whether one speed is known to exceed another by a quarter.
+func fasterBy(fast, slow uint32) bool { return slow > 0 && 4*uint64(fast) >= 5*uint64(slow) }
 
 // remeasured is how long it takes until the speed of every CPU has been measured again.
 // Threads on two siblings that the topology does not show slow each other, and both seem

@@ -13,6 +13,7 @@ type pass struct {
 	cfg    *Config
 	policy Policy
 	active bool // active balance is allowed
+	hold   HoldPolicy
 	layout *layout
 	state  *state
 	s      *features.Snapshot
@@ -37,6 +38,9 @@ func (p *pass) begin(b *Balancer, s *features.Snapshot) {
 	p.cfg, p.policy, p.layout, p.state, p.s, p.plan = &b.cfg, b.policy, b.layout, &b.state, s, &b.plan
 	passive, ok := b.policy.(activeForbidder)
 	p.active = !ok || !passive.NoActive()
+	if p.hold = b.cfg.Hold; p.hold == HoldWorth && !p.active {
+		p.hold = HoldBusy // a policy that keeps threads where they are keeps all
+	}
 	p.left = b.budget
 	p.plan.Candidates, p.plan.Holds = p.plan.Candidates[:0], p.plan.Holds[:0]
 	p.findUps()

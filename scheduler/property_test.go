@@ -31,7 +31,7 @@ func drawMachine(t *rapid.T, most int) *topology.Topology {
 func drawConfig(t *rapid.T) scheduler.Config {
 	return scheduler.Config{
 		Mode:     scheduler.Mode(rapid.IntRange(int(scheduler.Assist), int(scheduler.Own)).Draw(t, "mode")),
-		Hold:     scheduler.HoldPolicy(rapid.IntRange(0, 1).Draw(t, "hold")),
+		Hold:     scheduler.HoldPolicy(rapid.IntRange(0, 2).Draw(t, "hold")),
 		Budget:   rapid.IntRange(0, 6).Draw(t, "budget"),
 		CoolDown: time.Duration(rapid.IntRange(1, 1000).Draw(t, "cooldown")) * time.Millisecond,
 	}

@@ -51,7 +51,7 @@ type queue struct {
 func (p *pass) collect(light uint32) uint32 {
 	p.clear()
 	seen := uint32(0)
-	sleepers := p.cfg.Mode == Own && p.cfg.Hold == HoldAll
+	sleepers := p.cfg.Mode == Own && p.hold == HoldAll
 	for i := range p.s.Threads {
 		t := &p.s.Threads[i]
 		if !t.Queued() && t.Hold < 0 && !sleepers {

@@ -25,7 +25,7 @@ func TestComesToRest(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		topo := drawMachine(t, 32)
 		policy := rapid.SampledFrom([]scheduler.Policy{scheduler.CFS{}, scheduler.Always{}, scheduler.Never{}}).Draw(t, "policy")
-		hold := scheduler.HoldPolicy(rapid.IntRange(0, 1).Draw(t, "hold"))
+		hold := scheduler.HoldPolicy(rapid.IntRange(0, 2).Draw(t, "hold"))
 		r := newRig(sim.Options{
 			Topology: topo, Seed: 1, Slice: tick, NUMABalancing: rapid.Bool().Draw(t, "numa"),
 			MigrationCost: rapid.SampledFrom([]time.Duration{-1, 0, time.Millisecond}).Draw(t, "cost"),

@@ -92,7 +92,7 @@ const (
 	TooHeavy                 // moving it would not shrink the imbalance
 	OverBudget               // the tick's budget is spent
 	Stay                     // the policy said stay
-	NotBusy                  // own, --hold busy: it mostly sleeps, so it is left free
+	NotBusy                  // own, but for --hold all: it mostly sleeps, so it is left free
 	NumReasons
 )
 
@@ -127,8 +127,9 @@ type HoldPolicy uint8
 
 // What `own` holds.
 const (
-	HoldBusy HoldPolicy = iota // threads that keep a CPU busy
-	HoldAll                    // every managed thread
+	HoldBusy  HoldPolicy = iota // threads that keep a CPU busy
+	HoldAll                     // every managed thread
+	HoldWorth                   // of the busy ones those whose place is worth it: see holdWorth
 )
 
 // Config is what a balancer is told once.
