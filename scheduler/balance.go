@@ -21,7 +21,8 @@ import (
 //	                           +-----------------------------+ else the least loaded
 //
 // Load is the sum of the static weights of the threads that run or wait, of
-// all of them, managed or not; groups compare by load per CPU. For each group,
+// all of them, managed or not; groups and CPUs compare by load per speed (see
+// speed.go). For each group,
 // the least loaded first, a CPU of it pulls from the busiest group whose load
 // exceeds its own by the domain's margin, one thread after the other, until no
 // more can be corrected:
@@ -41,7 +42,8 @@ import (
 // lacks in one tick.
 //
 // Where only running threads are left to pull for an idle CPU, active balance
-// may push one, and no policy is asked (need_active_balance, LBF_ACTIVE_LB).
+// may push one, and no policy is asked (need_active_balance, LBF_ACTIVE_LB). At
+// the end a thread alone on a slow CPU may be pushed to a faster one (misfit.go).
 
 // sched_nr_migrate (kernel/sched/features.h, 6.12): how many threads a CPU
 // looks at before it gives up.
@@ -207,12 +209,6 @@ func (p *pass) search(pl *pull) int32 {
 		}
 		p.triedGrp[pl.busy] = p.pullID
 	}
-}
-
-// hopeless reports whether no CPU of a group can have a thread to spare: see spares.
-func (pl *pull) hopeless(g *group) bool {
-	w := int64(g.lightest)
-	return (g.top-w)*pl.speed < (pl.load+w)*int64(g.slowest) && !(pl.idle && g.top > w)
 }
 
 // busier reports whether a group may be pulled from, and rather than group best,

@@ -31,3 +31,8 @@ func (b *Balancer) Cooling() int { return len(b.state.cool) }
 
 // Topology returns the machine that is planned for.
 func (b *Balancer) Topology() *topology.Topology { return b.layout.topo }
+
+// Exceeds compares the loads of two groups of one capacity by a margin.
+func Exceeds(load, other, capacity, pct int64) bool {
+	return exceeds(&group{load: load, capacity: int32(capacity)}, &group{load: other, capacity: int32(capacity)}, pct)
+}

@@ -49,6 +49,12 @@ func (pl *pull) narrows(a, b *group, w int64) bool {
 	return shrinks(a, b, w) || pl.idle && contains(a, b, w)
 }
 
+// hopeless reports whether no CPU of a group can have a thread to spare: see spares.
+func (pl *pull) hopeless(g *group) bool {
+	w := int64(g.lightest)
+	return (g.top-w)*pl.speed < (pl.load+w)*int64(g.slowest) && !(pl.idle && g.top > w)
+}
+
 // exceeds reports whether a is busier than b by a margin in percent.
 func exceeds(a, b *group, pct int64) bool {
 	return 100*uint64(a.load)*uint64(b.capacity) > uint64(pct)*uint64(b.load)*uint64(a.capacity)

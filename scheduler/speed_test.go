@@ -4,10 +4,12 @@ package scheduler_test
 
 import (
 	"math/rand/v2"
+	"testing"
 
 	"pgregory.net/rapid"
 
 	"mllb/features"
+	"mllb/scheduler"
 )
 
 // drawSpeeds draws how fast the CPUs of a host are measured to be: not at all, or each
@@ -33,6 +35,19 @@ func drawSpeeds(t *rapid.T, cpus int, steady bool) func(s *features.Snapshot) {
 			s.Runqueues[i].Speed = 0
 			if speeds[i] > 0 {
 				s.Runqueues[i].Speed = uint32(max(1, speeds[i]+rng.IntN(noise)-noise/2))
+			}
+		}
+	}
+}
+
+// The largest loads and machines that there can be still compare right.
+func TestNoOverflow(t *testing.T) {
+	const load, cpus = 88761 << 22, 8192
+	for _, most := range []int64{100, 125, 735} { // of distance 254
+		for _, less := range []int64{0, 1} {
+			want := 100 > most || 100 == most && less > 0
+			if got := scheduler.Exceeds(load, load-less, cpus*8, most); got != want {
+				t.Errorf("a load of %d exceeds one of %d by %d %%: %v", int64(load), load-less, most, got)
 			}
 		}
 	}

@@ -31,9 +31,12 @@ func TestUndone(t *testing.T) {
 		{"held where it was, by mllbd", []at{{10.5, 0, 0}}, 0},
 	} {
 		var u undone
-		s := &features.Snapshot{Time: 10e9, Threads: []features.Thread{{ID: features.ID{TID: 7}, Hold: -1}}}
-		plan := &scheduler.Plan{Candidates: []scheduler.Candidate{{From: 0, To: 1}}}
-		got := u.tick(&scheduler.Tick{Snapshot: s, Plan: plan, Errors: []error{nil}})
+		s := &features.Snapshot{Time: 10e9, Threads: []features.Thread{
+			{ID: features.ID{TID: 7}, Hold: -1}, {ID: features.ID{TID: 8}, CPU: 2, Hold: -1},
+		}}
+		plan := &scheduler.Plan{Candidates: []scheduler.Candidate{{From: 0, To: 1}, {Thread: 1, From: 2, To: 3, Hold: 1}}}
+		got := u.tick(&scheduler.Tick{Snapshot: s, Plan: plan, Errors: []error{nil, nil}})
+		s.Threads[1].CPU = 3
 		for _, x := range tc.seen {
 			s.Time = int64(x.second * 1e9)
 			s.Threads[0].CPU, s.Threads[0].Hold = x.cpu, x.hold
