@@ -16,17 +16,19 @@ import (
 
 // arm is one way to balance a simulated machine.
 type arm struct {
-	name string
-	mode scheduler.Mode
-	real bool // told the cores that there are, and how fast each CPU is
+	name   string
+	mode   scheduler.Mode
+	real   bool // told the cores that there are
+	speeds bool // told how fast each CPU is
 }
 
 var arms = []arm{
-	{"stock", scheduler.Observe, false},
-	{"assist by sysfs", scheduler.Assist, false},
-	{"own by sysfs", scheduler.Own, false},
-	{"assist by probe", scheduler.Assist, true},
-	{"own by probe", scheduler.Own, true},
+	{"stock", scheduler.Observe, false, false},
+	{"assist by sysfs", scheduler.Assist, false, false},
+	{"own by sysfs", scheduler.Own, false, false},
+	{"own by speeds", scheduler.Own, false, true},
+	{"assist by both", scheduler.Assist, true, true},
+	{"own by both", scheduler.Own, true, true},
 }
 
 // predicted is a machine of four CPUs.
@@ -58,6 +60,8 @@ func (x *predicted) run(a arm, n int, seed uint64) time.Duration {
 	r := newRig(opt, cfg, scheduler.CFS{})
 	if a.real {
 		r.b.SetTopology(real)
+	}
+	if a.speeds {
 		r.measure = r.host.Speeds
 	}
 	if a.mode == scheduler.Assist {
@@ -84,7 +88,8 @@ func (x *predicted) run(a arm, n int, seed uint64) time.Duration {
 	return took
 }
 
-// What the simulator predicts of machines that are not what the kernel was told: the
+// What the simulator predicts of machines that are not what the kernel was told, where
+// mllbd knows no more, or has measured speeds, or the true cores as well: the
 // geometric mean of the times that equal threads take, in seconds under the stock
 // scheduler and elsewhere to that, and the slowest tenth likewise. Equal threads that
 // never sleep are the simplest of loads: nothing here says what others gain.
@@ -122,40 +127,45 @@ func Example_predictions() {
 	// stock                8.0 ( 8.0)   9.4 (15.4)  15.4 (15.4)  15.4 (15.4)  23.1 (23.1)
 	// assist by sysfs     1.00 (1.00)  1.00 (1.00)  1.00 (1.00)  1.00 (1.00)  1.00 (1.00)
 	// own by sysfs        1.00 (1.00)  1.00 (1.00)  1.00 (1.00)  1.00 (1.00)  1.00 (1.00)
-	// assist by probe     1.00 (1.00)  0.85 (0.53)  0.78 (0.78)  1.00 (1.00)  1.00 (1.00)
-	// own by probe        1.00 (1.00)  0.85 (0.53)  0.78 (0.78)  1.00 (1.00)  1.00 (1.00)
+	// own by speeds       1.00 (1.00)  0.87 (0.58)  0.81 (0.81)  1.00 (1.00)  1.00 (1.00)
+	// assist by both      1.00 (1.00)  0.85 (0.53)  0.78 (0.78)  1.00 (1.00)  1.00 (1.00)
+	// own by both         1.00 (1.00)  0.85 (0.53)  0.78 (0.78)  1.00 (1.00)  1.00 (1.00)
 	//
 	// (b) the same, told the truth
 	// threads                      1           2           3           4           6
 	// stock                8.0 ( 8.0)   8.0 ( 8.0)  11.9 (11.9)  15.4 (15.4)  23.1 (23.1)
 	// assist by sysfs     1.00 (1.00)  1.00 (1.00)  1.00 (1.00)  1.00 (1.00)  1.00 (1.00)
 	// own by sysfs        1.00 (1.00)  1.00 (1.00)  1.00 (1.00)  1.00 (1.00)  1.00 (1.00)
-	// assist by probe     1.00 (1.00)  1.00 (1.00)  1.00 (1.00)  1.00 (1.00)  1.00 (1.00)
-	// own by probe        1.00 (1.00)  1.00 (1.00)  1.00 (1.00)  1.00 (1.00)  1.00 (1.00)
+	// own by speeds       1.00 (1.00)  1.00 (1.00)  1.00 (1.00)  1.00 (1.00)  1.00 (1.00)
+	// assist by both      1.00 (1.00)  1.00 (1.00)  1.00 (1.00)  1.00 (1.00)  1.00 (1.00)
+	// own by both         1.00 (1.00)  1.00 (1.00)  1.00 (1.00)  1.00 (1.00)  1.00 (1.00)
 	//
 	// (c) nothing hidden
 	// threads                      1           2           3           4           6
 	// stock                8.0 ( 8.0)   8.0 ( 8.0)   8.0 ( 8.0)   8.0 ( 8.0)  12.0 (12.0)
 	// assist by sysfs     1.00 (1.00)  1.00 (1.00)  1.00 (1.00)  1.00 (1.00)  1.00 (1.00)
 	// own by sysfs        1.00 (1.00)  1.00 (1.00)  1.00 (1.00)  1.00 (1.00)  1.00 (1.00)
-	// assist by probe     1.00 (1.00)  1.00 (1.00)  1.00 (1.00)  1.00 (1.00)  1.00 (1.00)
-	// own by probe        1.00 (1.00)  1.00 (1.00)  1.00 (1.00)  1.00 (1.00)  1.00 (1.00)
+	// own by speeds       1.00 (1.00)  1.00 (1.00)  1.00 (1.00)  1.00 (1.00)  1.00 (1.00)
+	// assist by both      1.00 (1.00)  1.00 (1.00)  1.00 (1.00)  1.00 (1.00)  1.00 (1.00)
+	// own by both         1.00 (1.00)  1.00 (1.00)  1.00 (1.00)  1.00 (1.00)  1.00 (1.00)
 	//
 	// (d) one CPU at 50 %
 	// threads                      1           2           3           4           6
 	// stock                9.2 (16.0)  10.6 (16.0)  12.1 (16.0)  16.0 (16.0)  18.3 (20.0)
 	// assist by sysfs     1.00 (1.00)  1.00 (1.00)  1.00 (1.00)  1.00 (1.00)  1.00 (1.00)
 	// own by sysfs        1.00 (1.00)  1.00 (1.00)  1.00 (1.00)  1.00 (1.00)  1.00 (1.00)
-	// assist by probe     0.89 (0.56)  0.79 (0.56)  0.71 (0.56)  0.78 (0.78)  0.81 (0.74)
-	// own by probe        0.89 (0.56)  0.79 (0.56)  0.71 (0.56)  0.78 (0.78)  0.81 (0.74)
+	// own by speeds       0.89 (0.56)  0.79 (0.56)  0.71 (0.56)  0.78 (0.78)  0.81 (0.74)
+	// assist by both      0.89 (0.56)  0.79 (0.56)  0.71 (0.56)  0.78 (0.78)  0.81 (0.74)
+	// own by both         0.89 (0.56)  0.79 (0.56)  0.71 (0.56)  0.78 (0.78)  0.81 (0.74)
 	//
 	// (d) from the 2nd to the 6th second
 	// threads                      1           2           3           4           6
 	// stock                8.4 (10.0)   8.7 (10.0)   9.1 (10.0)  10.0 (10.0)  13.0 (13.0)
 	// assist by sysfs     1.00 (1.00)  1.00 (1.00)  1.00 (1.00)  1.00 (1.00)  1.00 (1.00)
 	// own by sysfs        1.00 (1.00)  1.00 (1.00)  1.00 (1.00)  1.00 (1.00)  1.00 (1.00)
-	// assist by probe     0.98 (0.90)  0.96 (0.90)  0.94 (0.90)  1.00 (1.00)  1.02 (1.07)
-	// own by probe        0.98 (0.90)  0.96 (0.90)  0.94 (0.90)  1.00 (1.00)  1.02 (1.07)
+	// own by speeds       0.98 (0.90)  0.96 (0.90)  0.94 (0.90)  1.00 (1.00)  1.02 (1.07)
+	// assist by both      0.98 (0.90)  0.96 (0.90)  0.94 (0.90)  1.00 (1.00)  1.02 (1.07)
+	// own by both         0.98 (0.90)  0.96 (0.90)  0.94 (0.90)  1.00 (1.00)  1.02 (1.07)
 }
 
 // summary returns the geometric mean, and that of the slowest tenth.
