@@ -35,6 +35,9 @@ func (p *pass) push(pl *pull) bool {
 	default:
 		c.Active, c.Reason = true, Moved
 	}
+	if c.Active {
+		c.Gain = p.gain(e, pl.dst)
+	}
 	p.plan.Candidates = append(p.plan.Candidates, c)
 	if c.Reason != Moved {
 		return false

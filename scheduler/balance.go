@@ -353,7 +353,7 @@ func (p *pass) soft(pl *pull, e *entry, to int32) Reason {
 // ask puts the last candidate to the policy and moves it if told to.
 func (p *pass) ask(pl *pull, e *entry, to int32) bool {
 	c := &p.plan.Candidates[len(p.plan.Candidates)-1]
-	c.Asked = true
+	c.Asked, c.Gain = true, p.gain(e, to)
 	p.fill(&c.Decision, pl.d, &p.s.Threads[e.thread], e.cpu, to)
 	c.Verdict = p.policy.Decide(&c.Decision)
 	if !c.Verdict.Migrate {

@@ -148,6 +148,9 @@ func (p *pass) fit(pl *pull, e *entry) {
 	default:
 		c.Active, c.Reason = true, Moved
 	}
+	if c.Active {
+		c.Gain = p.gain(e, pl.dst)
+	}
 	p.plan.Candidates = append(p.plan.Candidates, c)
 	if c.Reason == Moved {
 		p.move(pl, e, pl.dst)

@@ -156,3 +156,39 @@ func TestWaitingThreadsUseSlowCPUs(t *testing.T) {
 		want(t, "moves afterwards", []int{0, 0, 0}, x.counts(3))
 	}
 }
+
+// A plan says what a thread would gain, whoever carries it out.
+func TestGain(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		speeds [2]uint32
+		lens   [2]int
+		want   int64
+	}{
+		{"a CPU to itself instead of half", [2]uint32{}, [2]int{2, 0}, 1024},
+		{"a third instead of a quarter", [2]uint32{1024, 1024}, [2]int{4, 2}, 341},
+		{"half as fast, but alone", [2]uint32{1024, 512}, [2]int{2, 0}, 0},
+		{"twice as fast", [2]uint32{500, 1000}, [2]int{1, 0}, 1024},
+	} {
+		x := newBed(t, "1x2x1", scheduler.Always{}, scheduler.Config{})
+		b := scheduler.NewBalancer(x.topo, scheduler.Config{Mode: scheduler.Observe}, scheduler.Always{})
+		for cpu, n := range tc.lens {
+			for range n {
+				x.put(cpu, 1)[0].Hold = -1
+			}
+			x.s.Runqueues[cpu].Speed = tc.speeds[cpu]
+		}
+		var got []int64
+		for len(got) == 0 && x.s.Time < 1e12+3e9 {
+			p := b.Plan(&x.s)
+			for i := range p.Candidates {
+				if c := &p.Candidates[i]; c.Hold >= 0 {
+					got = append(got, c.Gain)
+				}
+			}
+			b.Commit(&x.s, p, nil)
+			x.s.Time += int64(tick)
+		}
+		want(t, tc.name, []int64{tc.want}, got)
+	}
+}

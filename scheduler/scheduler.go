@@ -118,6 +118,7 @@ type Candidate struct {
 	Hold     int32 // index into Plan.Holds of its move, or -1: not moved
 	Asked    bool  // the policy was asked; Decision and Verdict are set
 	Active   bool  // active balance: a running thread pushed, without the policy
+	Gain     int64 // of those asked or active: what the thread would get more, of 1024 of what it gets now
 	Decision features.Decision
 	Verdict  Verdict
 }

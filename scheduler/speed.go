@@ -58,3 +58,17 @@ func (a *queue) spares(b *queue, w int64) bool {
 	return (a.load-w)*b.speed >= (b.load+w)*a.speed ||
 		b.speed < a.speed && b.len == 0 && a.load > w && w*a.speed <= a.load*b.speed
 }
+
+// gain returns Candidate.Gain, by the shares of the two CPUs and their speeds.
+func (p *pass) gain(e *entry, to int32) int64 {
+	from, w := e.cpu, int64(e.weight)
+	return features.FullSpeed*p.queues[from].load*p.speed(to)/(p.speed(from)*(p.queues[to].load+w)) - features.FullSpeed
+}
+
+// speed returns what was measured of a CPU, not its grade.
+func (p *pass) speed(cpu int32) int64 {
+	if v := p.s.Runqueues[cpu].Speed; v > 0 {
+		return int64(v)
+	}
+	return features.FullSpeed
+}
