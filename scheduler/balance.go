@@ -73,7 +73,7 @@ func (p *pass) balance(d *domain) {
 		g.quota, g.moved, g.done = unset, false, false
 	}
 	for p.left >= 0 {
-		here := d.neediest()
+		here := d.neediest(p.uniform)
 		if here < 0 {
 			return
 		}

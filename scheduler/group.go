@@ -86,10 +86,10 @@ func (g *group) permits(w int64) bool { return w <= g.quota || !g.moved }
 // neediest returns the least loaded group that may still get something, or -1.
 // Every group gets one thread at a time, so that none takes what the next one
 // lacks more.
-func (d *domain) neediest() int {
+func (d *domain) neediest(uniform bool) int {
 	best := -1
 	for i := range d.groups {
-		if !d.groups[i].done && (best < 0 || needier(&d.groups[i], &d.groups[best])) {
+		if g := &d.groups[i]; !g.done && (best < 0 || heavier(&d.groups[best], g) || !uniform && needier(g, &d.groups[best])) {
 			best = i
 		}
 	}
