@@ -13,9 +13,9 @@ import (
 // is idle, and so is its core. The kernel asks for the same quarter (fits_capacity). It
 // is several times what measurements vary by, so that a thread does not follow noise, and
 // it pays for the caches that are left behind within a fraction of a second.
-// The grade must not speak against it.
+// The grade must say the same, or what is within one could go on for ever.
 func (p *pass) misfits(slow, fast int32) bool {
-	return fasterBy(p.s.Runqueues[fast].Speed, p.s.Runqueues[slow].Speed) && p.queues[slow].speed <= p.queues[fast].speed
+	return fasterBy(p.s.Runqueues[fast].Speed, p.s.Runqueues[slow].Speed) && p.queues[slow].speed < p.queues[fast].speed
 }
 
 // fasterBy reports whether one speed is known to exceed another by a quarter.
