@@ -28,7 +28,7 @@ func TestMisfits(t *testing.T) {
 		{"no policy is asked, but never forbids it", "1x2x1", []uint32{512, 1024}, any, scheduler.Never{}, -1, 0},
 		{"a tenth slower", "1x2x1", []uint32{920, 1024}, any, scheduler.CFS{}, -1, 0},
 		{"a fifth slower", "1x2x1", []uint32{819, 1024}, any, scheduler.CFS{}, 10, 1},
-		{"within an eighth of the fastest", "1x2x1", []uint32{80, 150}, any, scheduler.CFS{}, -1, 0},
+		{"within an eighth of the fastest", "1x3x1", []uint32{80, 150, 1024}, func(x *bed) { x.put(2, 1)[0].Managed = false }, scheduler.CFS{}, -1, 0},
 		{"slower than the idle ones", "1x4x1", []uint32{512, 512, 500, 300}, any, scheduler.CFS{}, -1, 0},
 		{"speeds are not known", "1x2x1", []uint32{0, 0}, any, scheduler.CFS{}, -1, 0},
 		{"that of the idle one is not known", "1x2x1", []uint32{512, 0}, any, scheduler.CFS{}, -1, 0},
