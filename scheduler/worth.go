@@ -14,7 +14,8 @@ import (
 // elsewhere: a core to itself, on a machine with worse places than that. Those are CPUs
 // that were measured to be slower, cores that are shared, other caches and other nodes. A
 // machine of equal CPUs below one cache, or one that says so, has none: there what was
-// moved is let go at the next tick, and nothing else is held.
+// moved is let go after its cool-down, lest the kernel undo it at once, and nothing else
+// is held.
 
 // holdWorth holds the threads whose place is worth it, and lets the others go. Those
 // that the pass has just moved it leaves alone.
@@ -29,7 +30,7 @@ func (p *pass) holdWorth() {
 		switch worth := p.worth(t, slowest); {
 		case worth && !held:
 			p.plan.Holds = append(p.plan.Holds, features.Hold{Thread: i, CPU: t.CPU})
-		case held && !worth:
+		case held && !worth && p.state.cool[t.ID] <= p.s.Time:
 			p.plan.Releases = append(p.plan.Releases, i)
 		}
 	}

@@ -95,8 +95,8 @@ program keeps the mask it was held by, unless mllbd is root.
 
 --hold worth holds a busy thread only while it has a core to itself and there are
 worse places: slower CPUs, shared cores, other caches or nodes. Elsewhere the
-kernel's freedom to move it is worth more: what mllbd moved is let go again. Under
---policy never, every busy thread is held.
+kernel's freedom to move it is worth more: what mllbd moved is let go after its
+cool-down. Under --policy never, every busy thread is held.
 
 Under sudo, CMD runs as the user who called sudo: with their groups and no
 capabilities, and with HOME, USER and LOGNAME set. --user root runs it as root.
