@@ -67,8 +67,8 @@ func (p *pass) gain(e *entry, to int32) int64 {
 
 // speed returns what was measured of a CPU, not its grade.
 func (p *pass) speed(cpu int32) int64 {
-	if v := p.s.Runqueues[cpu].Speed; v > 0 {
-		return int64(v)
+	if int(cpu) < len(p.s.Runqueues) && p.s.Runqueues[cpu].Speed > 0 {
+		return int64(p.s.Runqueues[cpu].Speed)
 	}
 	return features.FullSpeed
 }

@@ -45,7 +45,7 @@ func TestNoOverflow(t *testing.T) {
 	const load, cpus = 88761 << 22, 8192
 	for _, most := range []int64{100, 125, 735} { // of distance 254
 		for _, less := range []int64{0, 1} {
-			want := 100 > most || 100 == most && less > 0
+			want := most < 100 || most == 100 && less > 0
 			if got := scheduler.Exceeds(load, load-less, cpus*8, most); got != want {
 				t.Errorf("a load of %d exceeds one of %d by %d %%: %v", int64(load), load-less, most, got)
 			}
