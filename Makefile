@@ -15,7 +15,7 @@ SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
 ARCHES   ?= amd64 arm64
 PACKAGED ?= $(BIN)/packages
 # What `make run` runs under mllbd: any command. It ends when the command does.
-RUN   ?= ./$(BIN)/mllbd run --mode own --view -- sh cmd/mllbd/demo.sh
+RUN   ?= ./$(BIN)/mllbd run --mode own --hold busy --view -- sh cmd/mllbd/demo.sh
 BENCH ?= .
 # What `make test` tests beside cmd/mllbd.
 PACKAGES ?= ./...

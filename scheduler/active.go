@@ -35,6 +35,9 @@ func (p *pass) push(pl *pull) bool {
 	default:
 		c.Active, c.Reason = true, Moved
 	}
+	if c.Active {
+		c.Gain = p.gain(e, pl.dst)
+	}
 	p.plan.Candidates = append(p.plan.Candidates, c)
 	if c.Active {
 		p.fill(&p.plan.Candidates[len(p.plan.Candidates)-1].Decision, pl.d, &p.s.Threads[e.thread], e.cpu, pl.dst)
@@ -56,12 +59,12 @@ func (p *pass) due(pl *pull, e *entry) bool {
 }
 
 // running returns the running thread to push of the busy group's busiest CPU that
-// has one, as an index of the entries.
+// has one, and is no faster than the idle one, as an index of the entries.
 func (p *pass) running(pl *pull) int32 {
 	best := int32(-1)
 	for _, cpu := range pl.d.groups[pl.busy].cpus {
 		q := &p.queues[cpu]
-		if q.movable == 0 || best >= 0 && q.load <= p.queues[p.entries[best].cpu].load {
+		if q.movable == 0 || q.speed > p.queues[pl.dst].speed || best >= 0 && !p.queues[p.entries[best].cpu].lighter(q) {
 			continue
 		}
 		if at := p.pushable(pl, q); at >= 0 {

@@ -21,7 +21,8 @@ import (
 //	                           +-----------------------------+ else the least loaded
 //
 // Load is the sum of the static weights of the threads that run or wait, of
-// all of them, managed or not; groups compare by load per CPU. For each group,
+// all of them, managed or not; groups and CPUs compare by load per speed (see
+// speed.go). For each group,
 // the least loaded first, a CPU of it pulls from the busiest group whose load
 // exceeds its own by the domain's margin, one thread after the other, until no
 // more can be corrected:
@@ -41,7 +42,8 @@ import (
 // lacks in one tick.
 //
 // Where only running threads are left to pull for an idle CPU, active balance
-// may push one, and no policy is asked (need_active_balance, LBF_ACTIVE_LB).
+// may push one, and no policy is asked (need_active_balance, LBF_ACTIVE_LB). At
+// the end a thread alone on a slow CPU may be pushed to a faster one (misfit.go).
 
 // sched_nr_migrate (kernel/sched/features.h, 6.12): how many threads a CPU
 // looks at before it gives up.
@@ -52,8 +54,10 @@ type pull struct {
 	d          *domain
 	busy, here int // groups
 	dst        int32
+	idle       bool  // dst is, on a machine whose CPUs differ in speed
 	push       bool  // a running thread is looked for, not one that waits
-	load       int64 // dst's, or if push less than any: see worthwhile
+	load       int64 // dst's, or if push less than any: see hopeless
+	speed      int64 // dst's
 	looks      int   // left
 	waiting    bool  // some thread was not running and ours to move, but for the cool-down
 	failed     bool  // the policy said stay, or all that could be moved is running
@@ -69,7 +73,7 @@ func (p *pass) balance(d *domain) {
 		g.quota, g.moved, g.done = unset, false, false
 	}
 	for p.left >= 0 {
-		here := d.neediest()
+		here := d.neediest(p.uniform)
 		if here < 0 {
 			return
 		}
@@ -84,10 +88,12 @@ func (p *pass) imbalanced(d *domain) bool {
 	lo, hi, lightest := 0, 0, int32(noWeight)
 	for i := range d.groups {
 		g := &d.groups[i]
-		g.load, g.top, g.lightest = 0, 0, noWeight
+		g.load, g.capacity, g.slowest, g.top, g.lightest = 0, 0, fullGrade, 0, noWeight
 		for _, cpu := range g.cpus {
 			q := &p.queues[cpu]
 			g.load += q.load
+			g.capacity += int32(q.speed)
+			g.slowest = min(g.slowest, uint8(q.speed))
 			g.top = max(g.top, q.load)
 			if q.movable > 0 {
 				g.lightest = min(g.lightest, q.lightest)
@@ -101,8 +107,9 @@ func (p *pass) imbalanced(d *domain) bool {
 			lo = i
 		}
 	}
-	return lightest != noWeight && shrinks(&d.groups[hi], &d.groups[lo], int64(lightest)) &&
-		(d.close() || exceeds(&d.groups[hi], &d.groups[lo], levels[d.level].pct))
+	a, b := &d.groups[hi], &d.groups[lo]
+	return lightest != noWeight && (shrinks(a, b, int64(lightest)) || slower(b, a) && contains(a, b, int64(lightest))) &&
+		(d.close() || exceeds(a, b, levels[d.level].pct))
 }
 
 // pull lets one CPU of a group pull one thread, and reports whether it did.
@@ -112,7 +119,8 @@ func (p *pass) pull(pl *pull) bool {
 	if pl.dst < 0 {
 		return false
 	}
-	pl.load, pl.looks = p.queues[pl.dst].load, maxLooks
+	pl.load, pl.speed, pl.looks = p.queues[pl.dst].load, p.queues[pl.dst].speed, maxLooks
+	pl.idle = !p.uniform && p.queues[pl.dst].len == 0
 	p.pullID++
 	for pl.looks > 0 && p.left >= 0 {
 		src := p.search(pl)
@@ -136,26 +144,36 @@ func (p *pass) pull(pl *pull) bool {
 	return false
 }
 
-// eligible is should_we_balance(): the CPU of a group that pulls for it.
+// eligible is should_we_balance(): the CPU of a group that pulls for it. Of those
+// that are alike in this it is the fastest.
 func (p *pass) eligible(d *domain, here int) int32 {
-	idle, least := int32(-1), int32(-1)
+	whole, idle, least := int32(-1), int32(-1), int32(-1)
 	for _, cpu := range d.groups[here].cpus {
 		if !p.up(cpu) {
 			continue
 		}
-		if p.queues[cpu].len == 0 {
+		q := &p.queues[cpu]
+		if q.len == 0 {
 			if d.level == topology.SMT || p.coreBusy[p.layout.core[cpu]] == 0 {
-				return cpu
+				if p.uniform {
+					return cpu
+				}
+				if whole < 0 || q.lighter(&p.queues[whole]) {
+					whole = cpu
+				}
 			}
-			if idle < 0 {
+			if idle < 0 || q.lighter(&p.queues[idle]) {
 				idle = cpu
 			}
 		}
-		if least < 0 || p.queues[cpu].load < p.queues[least].load {
+		if least < 0 || q.lighter(&p.queues[least]) {
 			least = cpu
 		}
 	}
-	if idle >= 0 {
+	switch {
+	case whole >= 0:
+		return whole
+	case idle >= 0:
 		return idle
 	}
 	return least
@@ -170,7 +188,7 @@ func (p *pass) search(pl *pull) int32 {
 		best, here := &group{}, &pl.d.groups[pl.here]
 		for i := range pl.d.groups {
 			g := &pl.d.groups[i]
-			if g.top-pl.load < 2*int64(g.lightest) || heavier(best, g) || g == here {
+			if pl.hopeless(g) || heavier(best, g) || g == here {
 				continue // most
 			}
 			if p.triedGrp[i] != p.pullID && pl.busier(i, pl.busy) {
@@ -206,14 +224,14 @@ func (pl *pull) busier(i, best int) bool {
 	if best >= 0 && !heavier(g, &d.groups[best]) && pct >= d.margin(best, pl.here) {
 		return false
 	}
-	return shrinks(g, here, int64(g.lightest)) && (d.close() || here.moved || exceeds(g, here, pct))
+	return pl.narrows(g, here, int64(g.lightest)) && (d.close() || here.moved || exceeds(g, here, pct))
 }
 
 // busiest picks the next queue of the busy group to pull from: the most loaded.
 func (p *pass) busiest(pl *pull) int32 {
 	best := int32(-1)
 	for _, cpu := range pl.d.groups[pl.busy].cpus {
-		if p.triedCPU[cpu] != p.pullID && (best < 0 || p.queues[cpu].load > p.queues[best].load) && p.worthwhile(pl, cpu) {
+		if p.triedCPU[cpu] != p.pullID && (best < 0 || p.queues[best].lighter(&p.queues[cpu])) && p.worthwhile(pl, cpu) {
 			best = cpu
 		}
 	}
@@ -223,7 +241,7 @@ func (p *pass) busiest(pl *pull) int32 {
 // worthwhile reports whether a queue may hold a waiting thread worth pulling.
 func (p *pass) worthwhile(pl *pull, src int32) bool {
 	from, to, d := &p.queues[src], &p.queues[pl.dst], pl.d
-	if from.movable == 0 || from.load-pl.load < 2*int64(from.lightest) {
+	if from.movable == 0 || !from.spares(to, int64(from.lightest)) {
 		return false
 	}
 	if d.close() {
@@ -277,7 +295,7 @@ func (p *pass) allowed(pl *pull, e *entry) int32 {
 	}
 	best := int32(-1)
 	for _, cpu := range pl.d.groups[pl.here].cpus {
-		if mask.Has(int(cpu)) && p.up(cpu) && (best < 0 || p.queues[cpu].load < p.queues[best].load) {
+		if mask.Has(int(cpu)) && p.up(cpu) && (best < 0 || p.queues[cpu].lighter(&p.queues[best])) {
 			best = cpu
 		}
 	}
@@ -322,8 +340,8 @@ func (p *pass) cooling(t *features.Thread, to int32) bool {
 func (p *pass) soft(pl *pull, e *entry, to int32) Reason {
 	w := int64(e.weight)
 	switch {
-	case !shrinks(&pl.d.groups[pl.busy], &pl.d.groups[pl.here], w),
-		p.queues[e.cpu].load-w < p.queues[to].load+w,
+	case !pl.narrows(&pl.d.groups[pl.busy], &pl.d.groups[pl.here], w),
+		!p.queues[e.cpu].spares(&p.queues[to], w),
 		!pl.d.groups[pl.here].permits(w):
 		return TooHeavy
 	case p.left <= 0:
@@ -335,7 +353,7 @@ func (p *pass) soft(pl *pull, e *entry, to int32) Reason {
 // ask puts the last candidate to the policy and moves it if told to.
 func (p *pass) ask(pl *pull, e *entry, to int32) bool {
 	c := &p.plan.Candidates[len(p.plan.Candidates)-1]
-	c.Asked = true
+	c.Asked, c.Gain = true, p.gain(e, to)
 	p.fill(&c.Decision, pl.d, &p.s.Threads[e.thread], e.cpu, to)
 	c.Verdict = p.policy.Decide(&c.Decision)
 	if !c.Verdict.Migrate {

@@ -32,6 +32,9 @@ type state struct {
 	failed  [topology.NumLevels][]uint32 // sd.nr_balance_failed by level and destination CPU
 	seen    []uint8                      // by domain: ticks in a row with an imbalance
 	busy    []bool                       // by CPU: it had something to run at the last tick
+	grades  []uint8                      // by CPU: what speed counted for at the last tick, or 0
+	slow    []int64                      // by CPU: since when a faster one has been idle, or 0
+	pushed  int64                        // when a running thread was last pushed
 	cool    map[features.ID]int64        // until when a thread that moved is left alone, ns
 	pruneAt int64
 }
@@ -43,7 +46,9 @@ type effect struct {
 	imbalanced []bool // by domain: threads could be moved to even it out
 	tried      []bool // by domain: it has attempts
 	busy       []bool // by CPU
-	warming    bool   // a queued thread is no load, or not to be held, only until it ran for longer
+	grades     []uint8
+	slow       []int64
+	warming    bool // a queued thread is no load, or not to be held, only until it ran for longer
 }
 
 // attempt is one destination CPU's try in one domain: hold is the index in
@@ -78,6 +83,8 @@ func (b *Balancer) SetTopology(t *topology.Topology) {
 	}
 	b.state.seen = make([]uint8, len(b.layout.domains))
 	b.state.busy = make([]bool, len(t.CPUs))
+	b.state.grades = make([]uint8, len(t.CPUs))
+	b.state.slow = make([]int64, len(t.CPUs))
 }
 
 // SetPolicy makes p the policy from the next plan on.
@@ -92,6 +99,7 @@ func (b *Balancer) Plan(s *features.Snapshot) *Plan {
 	for i := range b.layout.domains {
 		p.balance(&b.layout.domains[i])
 	}
+	p.fitMisfit()
 	p.holdInPlace()
 	return &b.plan
 }
@@ -104,8 +112,15 @@ func (b *Balancer) Commit(s *features.Snapshot, plan *Plan, errs []error) {
 	done := func(hold int32) bool { return errs == nil || int(hold) < len(errs) && errs[hold] == nil }
 	b.prune(s.Time)
 	for i := range plan.Candidates {
-		if c := &plan.Candidates[i]; c.Hold >= 0 && done(c.Hold) && b.cfg.CoolDown > 0 {
+		c := &plan.Candidates[i]
+		if c.Hold < 0 || !done(c.Hold) {
+			continue
+		}
+		if b.cfg.CoolDown > 0 {
 			b.state.cool[s.Threads[c.Thread].ID] = s.Time + int64(b.cfg.CoolDown)
+		}
+		if c.Active {
+			b.state.pushed = s.Time
 		}
 	}
 	e := &plan.effect
@@ -113,6 +128,8 @@ func (b *Balancer) Commit(s *features.Snapshot, plan *Plan, errs []error) {
 		return // planned for the machine as it was before a hotplug
 	}
 	copy(b.state.busy, e.busy)
+	copy(b.state.grades, e.grades)
+	copy(b.state.slow, e.slow)
 	for i := range b.layout.domains {
 		b.settle(&b.layout.domains[i], e.imbalanced[i], e.tried[i])
 	}

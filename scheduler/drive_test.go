@@ -22,13 +22,14 @@ const tick = 100 * time.Millisecond
 
 // rig is a simulated host with a balancer in charge of it.
 type rig struct {
-	host  *sim.Host
-	b     *scheduler.Balancer
-	cfg   scheduler.Config
-	lease time.Duration // of what is held; 0: until released
-	s     features.Snapshot
-	plan  *scheduler.Plan
-	errs  []error
+	host    *sim.Host
+	b       *scheduler.Balancer
+	cfg     scheduler.Config
+	lease   time.Duration              // of what is held; 0: until released
+	measure func(s *features.Snapshot) // writes the CPUs' speeds, or nil
+	s       features.Snapshot
+	plan    *scheduler.Plan
+	errs    []error
 }
 
 func machine(t testing.TB, desc string) *topology.Topology {
@@ -47,6 +48,9 @@ func newRig(opt sim.Options, cfg scheduler.Config, p scheduler.Policy) *rig {
 // look takes a snapshot and plans.
 func (r *rig) look() *scheduler.Plan {
 	must(r.host.Snapshot(&r.s))
+	if r.measure != nil {
+		r.measure(&r.s)
+	}
 	must(r.host.Sync(&r.s))
 	r.plan = r.b.Plan(&r.s)
 	return r.plan

@@ -20,6 +20,9 @@ func (b *Balancer) Margin(domain, from, to int) int64 {
 	return b.layout.domains[domain].margin(from, to)
 }
 
+// Speed returns what a CPU counted for in the last plan.
+func (b *Balancer) Speed(cpu int) int64 { return b.pass.queues[cpu].speed }
+
 // Budget returns the most moves of a tick.
 func (b *Balancer) Budget() int { return b.budget }
 
@@ -28,3 +31,8 @@ func (b *Balancer) Cooling() int { return len(b.state.cool) }
 
 // Topology returns the machine that is planned for.
 func (b *Balancer) Topology() *topology.Topology { return b.layout.topo }
+
+// Exceeds compares the loads of two groups of one capacity by a margin.
+func Exceeds(load, other, capacity, pct int64) bool {
+	return exceeds(&group{load: load, capacity: int32(capacity)}, &group{load: other, capacity: int32(capacity)}, pct)
+}

@@ -42,7 +42,7 @@ func (p *pass) manage(t *features.Thread, i int32) Reason {
 		return Moved
 	case t.Hold >= 0:
 		return p.keep(t, i)
-	case p.cfg.Hold == HoldBusy && (!(t.Queued() && t.Runnable >= busyAbove) || p.newborn(t)):
+	case p.hold != HoldAll && (!(t.Queued() && t.Runnable >= busyAbove) || p.newborn(t)):
 		p.plan.effect.warming = p.plan.effect.warming || t.Queued()
 		return NotBusy
 	}
@@ -53,11 +53,11 @@ func (p *pass) manage(t *features.Thread, i int32) Reason {
 // keep looks at a thread that is held: it may have gone to sleep, or its CPU
 // may have gone away.
 func (p *pass) keep(t *features.Thread, i int32) Reason {
-	if p.cfg.Hold == HoldBusy && !t.Queued() && t.Runnable < idleBelow {
+	if p.hold != HoldAll && !t.Queued() && t.Runnable < idleBelow {
 		p.plan.Releases = append(p.plan.Releases, i)
 		return NotBusy
 	}
-	if !p.usable(t, t.Hold) {
+	if p.hold == HoldWorth || !p.usable(t, t.Hold) {
 		p.fresh = append(p.fresh, i)
 	}
 	return Moved
@@ -83,6 +83,10 @@ func (p *pass) findUps() {
 // move: where they are, or, if that CPU is gone, on the least loaded of those
 // that their owner allows. A held thread with no such CPU is let go.
 func (p *pass) holdInPlace() {
+	if p.hold == HoldWorth {
+		p.holdWorth()
+		return
+	}
 	for _, i := range p.fresh {
 		t := &p.s.Threads[i]
 		cpu := t.CPU
@@ -106,7 +110,7 @@ func (p *pass) refuge(t *features.Thread) int32 {
 	best := int32(-1)
 	for cpu := range p.queues {
 		c := int32(cpu)
-		if p.usable(t, c) && (best < 0 || p.queues[c].load < p.queues[best].load) {
+		if p.usable(t, c) && (best < 0 || p.queues[c].lighter(&p.queues[best])) {
 			best = c
 		}
 	}

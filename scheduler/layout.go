@@ -12,6 +12,7 @@ type layout struct {
 	topo     *topology.Topology
 	balanced []bool  // by CPU: online, and not left out
 	core     []int32 // by CPU, -1 offline
+	uneven   bool    // some CPUs share a core, or there are several caches or nodes
 	domains  []domain
 }
 
@@ -26,16 +27,18 @@ type domain struct {
 	pct    []int64 // of nodes: imbalance_pct by source and destination group
 }
 
-type group struct {
+type group struct { // of 64 bytes, since search walks over all
 	cpus     []int32
 	load     int64 // sum over its CPUs
 	top      int64 // no CPU of it has more load
+	capacity int32 // sum of their speeds
 	lightest int32 // the least weight of a movable thread on them, or noWeight
+	slowest  uint8 // the least of their speeds
 
 	// As a destination in this tick.
-	quota int64 // load that it may still be given
-	moved bool  // it was given some
+	moved bool  // it was given some load
 	done  bool  // it can get no more
+	quota int64 // load that it may still be given
 }
 
 // levels holds what asymmetric caution means at each level: cache_nice_tries
@@ -59,6 +62,7 @@ func newLayout(t *topology.Topology) *layout {
 	for i := range t.CPUs {
 		l.balanced[i], l.core[i] = t.CPUs[i].Online && !out.Has(i), int32(t.CPUs[i].Core)
 	}
+	l.uneven = uneven(t)
 	for i := range t.Domains {
 		l.domains = append(l.domains, newDomain(t, &t.Domains[i], i))
 	}

@@ -13,12 +13,14 @@ type pass struct {
 	cfg    *Config
 	policy Policy
 	active bool // active balance is allowed
+	hold   HoldPolicy
 	layout *layout
 	state  *state
 	s      *features.Snapshot
 	plan   *Plan
 
-	left     int // of the budget
+	left     int  // of the budget
+	uniform  bool // all CPUs are as fast
 	queues   []queue
 	raw      []entry  // queued threads in the order of the snapshot
 	entries  []entry  // the same by CPU
@@ -36,6 +38,9 @@ func (p *pass) begin(b *Balancer, s *features.Snapshot) {
 	p.cfg, p.policy, p.layout, p.state, p.s, p.plan = &b.cfg, b.policy, b.layout, &b.state, s, &b.plan
 	passive, ok := b.policy.(activeForbidder)
 	p.active = !ok || !passive.NoActive()
+	if p.hold = b.cfg.Hold; p.hold == HoldWorth && !p.active {
+		p.hold = HoldBusy // a policy that keeps threads where they are keeps all
+	}
 	p.left = b.budget
 	p.plan.Candidates, p.plan.Holds = p.plan.Candidates[:0], p.plan.Holds[:0]
 	p.findUps()
@@ -43,6 +48,7 @@ func (p *pass) begin(b *Balancer, s *features.Snapshot) {
 		p.collect(0) // a reader without runnable_avg: everything counts
 	}
 	p.bucket()
+	p.grade()
 	p.moved = zeroed(p.moved, (len(s.Threads)+63)/64)
 	p.startEffect()
 	p.countCores()

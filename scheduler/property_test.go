@@ -31,7 +31,7 @@ func drawMachine(t *rapid.T, most int) *topology.Topology {
 func drawConfig(t *rapid.T) scheduler.Config {
 	return scheduler.Config{
 		Mode:     scheduler.Mode(rapid.IntRange(int(scheduler.Assist), int(scheduler.Own)).Draw(t, "mode")),
-		Hold:     scheduler.HoldPolicy(rapid.IntRange(0, 1).Draw(t, "hold")),
+		Hold:     scheduler.HoldPolicy(rapid.IntRange(0, 2).Draw(t, "hold")),
 		Budget:   rapid.IntRange(0, 6).Draw(t, "budget"),
 		CoolDown: time.Duration(rapid.IntRange(1, 1000).Draw(t, "cooldown")) * time.Millisecond,
 	}
@@ -52,7 +52,11 @@ func (coin) Decide(d *features.Decision) scheduler.Verdict {
 // populate starts threads of many kinds.
 func populate(t *rapid.T, h *sim.Host, cpus int) (ids []features.ID) {
 	rng := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "threads"), 2))
-	for range rapid.IntRange(0, 12).Draw(t, "kinds") {
+	return crowd(rng, rapid.IntRange(0, 12).Draw(t, "kinds"), h, cpus)
+}
+
+func crowd(rng *rand.Rand, kinds int, h *sim.Host, cpus int) (ids []features.ID) {
+	for range kinds {
 		spec := sim.Spec{
 			Nice: int8(rng.IntN(40) - 20), CPU: rng.IntN(cpus), Policy: features.SchedOther,
 			Run: time.Duration(rng.IntN(50)) * time.Millisecond, Narrowed: rng.IntN(10) == 0, MigrationDisabled: rng.IntN(10) == 0,
@@ -140,11 +144,15 @@ func (j *judge) move(t *rapid.T, c *scheduler.Candidate, th *features.Thread, ho
 		t.Fatalf("thread %d moved again after %v", th.TID, time.Duration(j.r.s.Time-at))
 	}
 	d := domainOf(j.r.b.Topology(), c)
-	before := ranges(d, loads)
+	before, was := ranges(j.r.b, d, loads), loads[c.From]
 	loads[c.From] -= scheduler.LoadOf(th)
 	loads[c.To] += scheduler.LoadOf(th)
-	if after := ranges(d, loads); after[0] > before[0]+1e-6 || after[1] > before[1]+1e-6 {
+	if after := ranges(j.r.b, d, loads); after[0] > before[0]+1e-6 || after[1] > before[1]+1e-6 {
 		t.Fatalf("imbalance of %v domain %v grew from %v to %v", d.Level, d.CPUs, before, after)
+	}
+	w := scheduler.LoadOf(th) // 0 where all have only just become runnable, and count nevertheless
+	if x, y := loads[c.To]*j.r.b.Speed(int(c.From)), was*j.r.b.Speed(int(c.To)); w > 0 && x > y {
+		t.Fatalf("a thread of load %d went from cpu %d to cpu %d, which is more loaded now than that was", w, c.From, c.To)
 	}
 }
 
@@ -157,18 +165,19 @@ func domainOf(topo *topology.Topology, c *scheduler.Candidate) *topology.Domain 
 	panic("no such domain")
 }
 
-// ranges returns the range of load per CPU over a domain's groups and CPUs.
-func ranges(d *topology.Domain, loads []int64) (r [2]float64) {
+// ranges returns the range of load per speed over a domain's groups and CPUs.
+func ranges(b *scheduler.Balancer, d *topology.Domain, loads []int64) (r [2]float64) {
 	var lo, hi [2]float64
 	lo[0], lo[1] = 1e18, 1e18
 	for _, g := range d.Groups {
-		sum := 0.0
+		sum, speed := 0.0, 0.0
 		for cpu := range g.All() {
-			x := float64(loads[cpu])
-			sum += x
+			v := float64(b.Speed(cpu))
+			x := float64(loads[cpu]) / v
+			sum, speed = sum+float64(loads[cpu]), speed+v
 			lo[1], hi[1] = min(lo[1], x), max(hi[1], x)
 		}
-		sum /= float64(g.Count())
+		sum /= speed
 		lo[0], hi[0] = min(lo[0], sum), max(hi[0], sum)
 	}
 	return [2]float64{hi[0] - lo[0], hi[1] - lo[1]}
@@ -215,6 +224,7 @@ func TestInvariants(t *testing.T) {
 		if cfg.Mode == scheduler.Assist {
 			r.lease = time.Duration(rapid.IntRange(1, 1000).Draw(t, "lease")) * time.Millisecond
 		}
+		r.measure = drawSpeeds(t, cpus, false)
 		twin := scheduler.NewBalancer(topo, cfg, policy)
 		j := &judge{r, map[features.ID]int64{}}
 		ids := populate(t, r.host, cpus)

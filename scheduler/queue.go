@@ -31,6 +31,7 @@ type entry struct {
 // queue is one CPU's threads as the plan so far leaves them.
 type queue struct {
 	load     int64
+	speed    int64 // its grade
 	len      int32
 	first    int32 // its entries are pass.entries[first:end]
 	end      int32
@@ -50,7 +51,7 @@ type queue struct {
 func (p *pass) collect(light uint32) uint32 {
 	p.clear()
 	seen := uint32(0)
-	sleepers := p.cfg.Mode == Own && p.cfg.Hold == HoldAll
+	sleepers := p.cfg.Mode == Own && p.hold == HoldAll
 	for i := range p.s.Threads {
 		t := &p.s.Threads[i]
 		if !t.Queued() && t.Hold < 0 && !sleepers {
@@ -86,7 +87,7 @@ func (p *pass) clear() {
 	n := len(p.layout.balanced)
 	p.queues = slices.Grow(p.queues[:0], n)[:n]
 	for i := range p.queues {
-		p.queues[i] = queue{lightest: noWeight}
+		p.queues[i] = queue{lightest: noWeight, speed: fullGrade}
 	}
 	p.raw, p.fresh = p.raw[:0], p.fresh[:0]
 	p.plan.Releases = p.plan.Releases[:0]

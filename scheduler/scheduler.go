@@ -99,7 +99,7 @@ const (
 	TooHeavy                 // moving it would not shrink the imbalance
 	OverBudget               // the tick's budget is spent
 	Stay                     // the policy said stay
-	NotBusy                  // own, --hold busy: it mostly sleeps, so it is left free
+	NotBusy                  // own, but for --hold all: it mostly sleeps, so it is left free
 	NumReasons
 )
 
@@ -125,7 +125,8 @@ type Candidate struct {
 	Hold     int32             // index into Plan.Holds of its move, or -1: not moved
 	Asked    bool              // the policy was asked
 	Active   bool              // active balance: a running thread pushed, without the policy
-	Decision features.Decision // of what was Asked or is Active
+	Gain     int64             // of what was Asked or is Active: what the thread would get more, of 1024 of what it gets now
+	Decision features.Decision // likewise
 	Verdict  Verdict           // of what was Asked
 }
 
@@ -134,8 +135,9 @@ type HoldPolicy uint8
 
 // What `own` holds.
 const (
-	HoldBusy HoldPolicy = iota // threads that keep a CPU busy
-	HoldAll                    // every managed thread
+	HoldBusy  HoldPolicy = iota // threads that keep a CPU busy
+	HoldAll                     // every managed thread
+	HoldWorth                   // of the busy ones those whose place is worth it: see holdWorth
 )
 
 // Config is what a balancer is told once.

@@ -66,7 +66,7 @@ func BenchmarkDaemon(b *testing.B) {
 		for _, backend := range backends {
 			for _, n := range sizes {
 				name := fmt.Sprintf("%s/%d-%%cpu", backend, n)
-				shares[name] = append(shares[name], secondsOf(b, "run", "--state-dir", b.TempDir(), "--mode", "own",
+				shares[name] = append(shares[name], secondsOf(b, "run", "--state-dir", b.TempDir(), "--mode", "own", "--hold", "busy",
 					"--snapshot", backend, "--interval", "100ms", "--max-cpu", "0", "--", "mass", strconv.Itoa(n), "20")...)
 			}
 		}

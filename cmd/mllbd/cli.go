@@ -52,7 +52,7 @@ func (c *common) stateHint(err error) error {
 // runCmd is `mllbd run`: flags, environment and configuration in one.
 type runCmd struct {
 	common
-	Mode      string        `help:"observe changes nothing; assist moves what the policy approves and holds it for a lease; own holds every busy thread it manages; auto is assist with CMD or --cgroup, and otherwise observe." enum:"auto,${modes}" default:"auto"`
+	Mode      string        `help:"observe changes nothing; assist moves what the policy approves and holds it for a lease; own holds the threads it manages where that is worth it; auto is assist with CMD or --cgroup, and otherwise observe." enum:"auto,${modes}" default:"auto"`
 	Profile   string        `help:"Start from a set of values for flags: observe, batch, latency, or one of your own in ${profile_dir}." placeholder:"NAME"`
 	Policy    string        `help:"Policy that decides on moves: ${enum}." enum:"${policies}" default:"${policy}"`
 	Model     string        `help:"Model file for --policy mlp; default: the built-in one." placeholder:"FILE"`
@@ -61,7 +61,7 @@ type runCmd struct {
 	Duration  time.Duration `help:"Stop after this time; 0: no limit." default:"0s"`
 	Enforcer  string        `help:"affinity calls sched_setaffinity; cpuset makes per-CPU cpusets below --cgroup." enum:"affinity,cpuset" default:"affinity"`
 	Cgroup    string        `help:"Manage only threads in this cgroup and below it: a directory of any mounted hierarchy, absolute or relative to its mount." placeholder:"DIR"`
-	Hold      string        `help:"What own holds: busy threads, or all that it manages." enum:"${holds}" default:"busy"`
+	Hold      string        `help:"What own holds: busy threads whose place is worth it, every busy thread, or all that it manages (worth, busy, all); see below." enum:"${holds}" default:"worth"`
 	Exclude   []string      `help:"Do not manage these: programs (the name of a process or of its executable), single threads by name, or cgroups (with a '/'; one that comes later by its full directory)." placeholder:"NAME|CGROUP"`
 	Budget    int           `help:"Maximum number of moves per tick; 0: grows with the number of CPUs." default:"0"`
 	Lease     time.Duration `help:"How long assist holds a thread that it moved." default:"1s"`
@@ -94,6 +94,11 @@ mllbd's place in a pipeline and its job, and is looked for in PATH; a script
 without #! is run by /bin/sh. If mllbd fails or ends first, CMD goes on without it. What
 CMD starts while --mode own holds it may see one CPU for a moment; a set-user-ID
 program keeps the mask it was held by, unless mllbd is root.
+
+--hold worth holds a busy thread only while it has a core to itself and there are
+worse places: slower CPUs, shared cores, other caches or nodes. Elsewhere the
+kernel's freedom to move it is worth more: what mllbd moved is let go after its
+cool-down. Under --policy never, every busy thread is held.
 
 Under sudo, CMD runs as the user who called sudo: with their groups and no
 capabilities, and with HOME, USER and LOGNAME set. --user root runs it as root.
@@ -134,7 +139,7 @@ const (
 // The values of --mode and --hold, in the order of the scheduler's constants.
 var (
 	modes = []string{scheduler.Observe: "observe", scheduler.Assist: "assist", scheduler.Own: "own"}
-	holds = []string{scheduler.HoldBusy: "busy", scheduler.HoldAll: "all"}
+	holds = []string{scheduler.HoldBusy: "busy", scheduler.HoldAll: "all", scheduler.HoldWorth: "worth"}
 )
 
 var defaults = kong.Vars{

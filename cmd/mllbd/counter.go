@@ -98,6 +98,7 @@ var counterTable = []counter{
 	{"asked", "", counted, unitDecisions, everywhere, byLevel, "Decisions put to the policy.", levels(func(c *counters) *perLevel { return &c.Asked })},
 	{"approved", "", counted, unitDecisions, everywhere, byLevel, "Decisions to migrate.", levels(func(c *counters) *perLevel { return &c.Approved })},
 	{"moved", "moves_total", counted, unitDecisions, everywhere, byLevel, "Moves that took effect.", levels(func(c *counters) *perLevel { return &c.Moves })},
+	{"undone", "moves_undone_total", counted, unitDecisions, everywhere | ifAny, nil, "Moves that the kernel undid within a second after the thread was let go.", one(func(c *counters) uint64 { return c.Undone })},
 	{"out_of_distribution", "decisions_out_of_distribution_total", counted, unitDecisions, everywhere | ifAny, nil, "Decisions unlike any in the model's training data, which policy cfs answered.", one(func(c *counters) uint64 { return c.OutOfDistribution })},
 	{"", "kernel_decisions_total", counted, unitDecisions, 0, byAnswers, "Decisions of the kernel that were put to the policy too.", eachAnswer},
 	{"", "kernel_decisions_lost_total", counted, unitDecisions, 0, nil, "Decisions of the kernel that were not seen.", eachLost},

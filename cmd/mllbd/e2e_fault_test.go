@@ -118,7 +118,7 @@ func TestFaultFailsOpen(t *testing.T) {
 			state, dir := t.TempDir(), t.TempDir()
 			gate, end, report := filepath.Join(dir, "gate"), filepath.Join(dir, "end"), filepath.Join(dir, "report")
 			d := startProgram(t, state, append([]string{"faulty", f.kind, gate},
-				runArgs(state, "--mode", "own", "--report", report, "--", "sh", "-c", guarded, end)...)...)
+				runArgs(state, "--mode", "own", "--hold", "busy", "--report", report, "--", "sh", "-c", guarded, end)...)...)
 			held := func() (n int) {
 				for _, mask := range masks(descendants(d.Process.Pid)) {
 					if mask != whole {

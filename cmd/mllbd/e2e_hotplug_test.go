@@ -107,7 +107,7 @@ func TestHotplug(t *testing.T) {
 				t.Skip("-short: a minute of a guest")
 			}
 			whole, dir := ownMaskText(), makeCgroup(t)
-			d := startDaemon(t, t.TempDir(), "--mode", "own", "--cgroup", dir)
+			d := startDaemon(t, t.TempDir(), "--mode", "own", "--hold", "busy", "--cgroup", dir)
 			d.waitJournal() // it starts slowly beside a load
 			l := startLoadIn(t, dir, "crowd", strconv.Itoa(n), cpus(), "3600", "3600")
 			procs := l.busy()

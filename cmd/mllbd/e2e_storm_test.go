@@ -25,7 +25,7 @@ func TestStorm(t *testing.T) {
 		threads = 10_000
 	}
 	addr := freeAddr(t)
-	d := startDaemon(t, t.TempDir(), "--mode", "own", "--policy", "always", "--listen", addr, "--", "stormload", strconv.Itoa(threads))
+	d := startDaemon(t, t.TempDir(), "--mode", "own", "--hold", "busy", "--policy", "always", "--listen", addr, "--", "stormload", strconv.Itoa(threads))
 	begin := time.Now()
 	ended := make(chan struct{})
 	go func() { d.end(); close(ended) }() // no error line and no warning

@@ -182,7 +182,7 @@ func TestOwnSpreads(t *testing.T) {
 	for _, policy := range []string{"mlp", "never"} {
 		t.Run(policy, func(t *testing.T) {
 			gate := filepath.Join(t.TempDir(), "held")
-			d := startDaemon(t, t.TempDir(), "--mode", "own", "--policy", policy, "--", "crowd", strconv.Itoa(n), cpus(), gate, "3600")
+			d := startDaemon(t, t.TempDir(), "--mode", "own", "--hold", "busy", "--policy", policy, "--", "crowd", strconv.Itoa(n), cpus(), gate, "3600")
 			d.expect("started")
 			d.waitAllHeld(n)
 			if err := os.WriteFile(gate, nil, 0o644); err != nil {

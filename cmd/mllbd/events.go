@@ -112,6 +112,7 @@ func (e *events) write(t *scheduler.Tick, c *scheduler.Candidate) {
 	if c.Active {
 		b = append(b, `,"active":true`...)
 	}
+	b = appendFloat(append(b, `,"gain":`...), float64(c.Gain)/features.FullSpeed)
 	b = append(appendJSON(append(b, `,"policy":`...), e.policy), `,"applied":`...)
 	b = append(strconv.AppendBool(b, applied), `,"why":`...)
 	b = append(appendJSON(b, why), "}\n"...)

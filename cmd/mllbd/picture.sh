@@ -5,7 +5,7 @@
 frame=${1:?usage: picture.sh FRAME}
 screen=$(mktemp)
 trap 'rm -f "$screen"' EXIT
-run="${MLLBD:-bin/mllbd} run --mode own --view -- sh cmd/mllbd/demo.sh"
+run="${MLLBD:-bin/mllbd} run --mode own --hold busy --view -- sh cmd/mllbd/demo.sh"
 TERM=xterm script -qec "stty cols 100 && $run" "$screen" >/dev/null </dev/null || exit
 
 # Each frame but the first begins by moving the cursor up over the one before.

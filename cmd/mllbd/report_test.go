@@ -93,7 +93,7 @@ func TestStats(t *testing.T) {
 		got[r.key] = r.total(&c)
 	}
 	want := map[string]float64{
-		"ticks": 1, "early": 0, "failed": 0, "dropped": 1, "skipped": 0, "throttled": 0,
+		"ticks": 1, "early": 0, "failed": 0, "dropped": 1, "skipped": 0, "throttled": 0, "undone": 0,
 		"threads": 6, "managed": 5, "held": 3, "cgroups_gone": 0, "unread": 0, "standby": 0, "imbalance": 12, "imbalance_mean": 12, "imbalance_max": 12,
 		"asked": 3, "approved": 2, "moved": 2, "out_of_distribution": 1, "outputs_dropped": 0, "looks": 0, "held_in_place": 1, "holds_failed": 1, "released": 1,
 	}

@@ -331,7 +331,7 @@ func (s *session) loop(ctx context.Context) error {
 		Log:          s.log,
 		Other:        s.cfg.schedExt,
 	}
-	if r, ok := s.host.(*bpf.Reader); ok && cfg.Hold == scheduler.HoldBusy { // else what sleeps is held, too
+	if r, ok := s.host.(*bpf.Reader); ok && cfg.Hold != scheduler.HoldAll { // else what sleeps is held, too
 		d.Awake = r
 	}
 	s.reloader.daemon, s.reloader.balancer = d, balancer

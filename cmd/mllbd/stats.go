@@ -44,6 +44,7 @@ type counters struct {
 	Approved          perLevel
 	OutOfDistribution uint64   // of those asked: policy cfs answered for the model
 	Moves             perLevel // that took effect
+	Undone            uint64   // of these: by the kernel, soon
 	HoldFailed        uint64   // holds that failed
 	InPlace           uint64   // threads held where they were
 	Released          uint64
@@ -91,6 +92,7 @@ type stats struct {
 	canary    *speed.Canary      // likewise
 	outputs   [numOutputs]*queue // nil where there is none
 	cgroups   *cgroupTrees       // that flags name; nil where they name none
+	undone    undone
 
 	mu sync.Mutex
 	c  counters
@@ -129,6 +131,7 @@ func (st *stats) Tick(t *scheduler.Tick) {
 	c.threads(t)
 	c.candidates(t.Plan)
 	c.effects(t)
+	c.Undone += st.undone.tick(t)
 	c.queues(t)
 }
 

@@ -25,6 +25,14 @@ type Options struct {
 	NUMABalancing bool          // threads have preferred nodes and faults
 	MigrationCost time.Duration // sysctl_sched_migration_cost; -1 always hot, 0 never
 	FailOneIn     int           // one in so many holds does not take effect; 0: none
+
+	// What the kernel does not know: the cores that there are, where Topology hides some,
+	// how fast each CPU is while its siblings are idle, and what is left of that while one
+	// of them works, both of features.FullSpeed. Nil: as Topology says; all are as fast;
+	// 0: all is left.
+	Real   *topology.Topology
+	Speeds []uint32
+	CoRun  uint32
 }
 
 // Spec describes threads to start.
@@ -40,8 +48,9 @@ type Spec struct {
 	// half. With Sleep 0 it never sleeps.
 	Run, Sleep time.Duration
 	Life       time.Duration // of CPU time until it exits; 0: for ever
+	Work       time.Duration // likewise, of CPU time on the fastest CPU
 
-	CPU   int             // where it starts
+	CPU   int             // where it starts, or Anywhere
 	Owner topology.CPUSet // its mask; nil: every CPU
 	TGID  int32           // its process; 0: one of its own
 
@@ -54,9 +63,13 @@ type Spec struct {
 // Host is the simulated machine. It implements scheduler.Host and
 // scheduler.Enforcer; see New. It is not safe for concurrent use.
 type Host struct {
-	opt     Options
-	topo    *topology.Topology
-	full    *topology.Topology // with every CPU online
+	opt  Options
+	topo *topology.Topology
+	full *topology.Topology // with every CPU online
+	real *topology.Topology // the cores that there are
+
+	speeds, measured []uint32 // by CPU
+
 	rng     *rand.Rand
 	now     int64 // ns since boot
 	threads []*thread
@@ -75,8 +88,9 @@ type thread struct {
 	queued   bool
 	left     time.Duration // of this run, or of this sleep
 	runtime  time.Duration
-	ran      int64 // when it last ran: se.exec_start
-	runnable int64 // se.avg.runnable_avg, of 1024<<16
+	work     time.Duration // done, as on the fastest CPU
+	ran      int64         // when it last ran: se.exec_start
+	runnable int64         // se.avg.runnable_avg, of 1024<<16
 	faults   []uint64
 	owner    topology.CPUSet
 	allowed  topology.CPUSet // what the kernel enforces
@@ -89,6 +103,7 @@ type thread struct {
 type cpu struct {
 	online bool
 	queue  []*thread
+	worth  uint32 // in this slice
 }
 
 // New returns a host without threads, all of whose CPUs are online.
@@ -106,6 +121,14 @@ func New(opt Options) *Host {
 	for c := range h.topo.Online.All() {
 		h.cpus[c].online = true
 	}
+	if h.real = opt.Real; h.real == nil {
+		h.real = opt.Topology
+	}
+	h.measured, h.speeds = make([]uint32, len(h.cpus)), slices.Clone(opt.Speeds)
+	if h.speeds == nil {
+		h.speeds = slices.Repeat([]uint32{features.FullSpeed}, len(h.cpus))
+	}
+	h.measure()
 	return h
 }
 
@@ -123,7 +146,11 @@ func (h *Host) Start(n int, spec Spec) []features.ID {
 			t.owner = h.full.Online.Clone()
 		}
 		t.allowed = t.owner
-		h.enqueue(t, h.place(t, int32(spec.CPU)))
+		cpu := int32(spec.CPU)
+		if cpu == Anywhere {
+			cpu = h.anywhere()
+		}
+		h.enqueue(t, h.place(t, cpu))
 		ids[i] = t.id
 	}
 	return ids

@@ -19,6 +19,12 @@ func (h *Host) Step(dt time.Duration) {
 
 func (h *Host) slice() {
 	h.now += int64(h.opt.Slice)
+	if h.now/measuredEvery != (h.now-int64(h.opt.Slice))/measuredEvery {
+		h.measure()
+	}
+	for i := range h.cpus {
+		h.cpus[i].worth = h.worth(i)
+	}
 	for i := range h.cpus {
 		if q := h.cpus[i].queue; len(q) > 0 {
 			h.run(q[0])
@@ -43,9 +49,10 @@ func (h *Host) slice() {
 // run gives a thread the slice that just passed.
 func (h *Host) run(t *thread) {
 	t.runtime += h.opt.Slice
+	t.work += h.opt.Slice * time.Duration(h.cpus[t.cpu].worth) / features.FullSpeed
 	t.ran = h.now
 	h.fault(t)
-	if t.Life > 0 && t.runtime >= t.Life {
+	if t.Life > 0 && t.runtime >= t.Life || t.Work > 0 && t.work >= t.Work {
 		h.dequeue(t)
 		h.drop(t)
 		return
@@ -96,6 +103,8 @@ func (h *Host) newIdle() {
 			if t := h.waiting(i); t != nil {
 				h.dequeue(t)
 				h.enqueue(t, int32(i))
+			} else {
+				h.unshare(i)
 			}
 		}
 	}
