@@ -270,8 +270,9 @@ func (h *fakeHost) SetAffinity(tid int32, mask topology.CPUSet) error {
 		panic(errKilled)
 	}
 	if own := h.race; own != nil {
-		h.race, h.given, h.pinned[tid] = nil, own, h.traced[tid]
+		h.race, h.given = nil, own
 		if own.Intersects(h.online) {
+			h.pinned[tid] = h.traced[tid]
 			h.set(h.tasks[tid], own)
 		}
 	}

@@ -25,26 +25,28 @@ func (p *pass) push(pl *pull) bool {
 		return false
 	}
 	e := &p.entries[at]
-	c := Candidate{Thread: e.thread, From: e.cpu, To: pl.dst, Level: pl.d.level, Reason: OnCPU, Hold: -1}
-	switch due := p.due(pl, e); {
-	case !due:
-		pl.failed = true
-	case p.left <= 0:
-		c.Active, c.Reason = true, OverBudget
-		p.left = -1
-	default:
-		c.Active, c.Reason = true, Moved
-	}
-	if c.Active {
-		c.Gain = p.gain(e, pl.dst)
-	}
-	p.plan.Candidates = append(p.plan.Candidates, c)
-	if c.Active {
-		p.fill(&p.plan.Candidates[len(p.plan.Candidates)-1].Decision, pl.d, &p.s.Threads[e.thread], e.cpu, pl.dst)
-	}
-	if c.Reason != Moved {
+	due := p.due(pl, e)
+	pl.failed = pl.failed || !due
+	return p.activate(pl, e, due)
+}
+
+// activate pushes a running thread to the pulling CPU if that is due, and reports whether
+// it did.
+func (p *pass) activate(pl *pull, e *entry, due bool) bool {
+	p.plan.Candidates = append(p.plan.Candidates, Candidate{
+		Thread: e.thread, From: e.cpu, To: pl.dst, Level: pl.d.level, Reason: OnCPU, Active: due, Hold: -1,
+	})
+	if !due {
 		return false
 	}
+	c := &p.plan.Candidates[len(p.plan.Candidates)-1]
+	c.Gain = p.gain(e, pl.dst)
+	p.fill(&c.Decision, pl.d, &p.s.Threads[e.thread], e.cpu, pl.dst)
+	if p.left <= 0 {
+		c.Reason, p.left = OverBudget, -1
+		return false
+	}
+	c.Reason = Moved
 	p.move(pl, e, pl.dst)
 	return true
 }

@@ -139,20 +139,6 @@ func (p *pass) faster(pl *pull, e *entry) bool {
 
 // fit pushes a misfit if that is due.
 func (p *pass) fit(pl *pull, e *entry) {
-	c := Candidate{Thread: e.thread, From: e.cpu, To: pl.dst, Level: pl.d.level, Reason: OnCPU, Hold: -1}
 	since := max(p.plan.effect.slow[e.cpu], p.state.pushed)
-	switch due := p.s.Time-since >= int64(pl.d.ticks)*int64(remeasured); {
-	case !due:
-	case p.left <= 0:
-		c.Active, c.Reason = true, OverBudget
-	default:
-		c.Active, c.Reason = true, Moved
-	}
-	if c.Active {
-		c.Gain = p.gain(e, pl.dst)
-	}
-	p.plan.Candidates = append(p.plan.Candidates, c)
-	if c.Reason == Moved {
-		p.move(pl, e, pl.dst)
-	}
+	p.activate(pl, e, p.s.Time-since >= int64(pl.d.ticks)*int64(remeasured))
 }

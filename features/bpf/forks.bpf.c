@@ -24,7 +24,7 @@ struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1); /* the loader sets both sizes */
 	__type(key, __s32); /* tid in the initial pid namespace */
-	__type(value, __u8);
+	__type(value, __u32);
 } held SEC(".maps");
 
 struct {
@@ -39,7 +39,7 @@ int on_fork(__u64 *ctx)
 	struct task_struct *parent = (void *)ctx[0], *child = (void *)ctx[1];
 	__s32 from = parent->pid, tid = child->pid;
 	struct mllb_fork *event;
-	__u8 tracked = MLLB_TRACKED;
+	__u32 tracked = MLLB_TRACKED;
 
 	if (!bpf_map_lookup_elem(&held, &from))
 		return 0;
@@ -70,7 +70,7 @@ int on_exec(__u64 *ctx)
 {
 	struct task_struct *p = (void *)ctx[0];
 	__s32 was = ctx[1], tid = p->pid;
-	__u8 *value = bpf_map_lookup_elem(&held, &was), copy;
+	__u32 *value = bpf_map_lookup_elem(&held, &was), copy;
 
 	if (was == tid || !value)
 		return 0;

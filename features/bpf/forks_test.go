@@ -107,7 +107,7 @@ func wantLost(t *testing.T, f *Forks, want uint64) {
 
 func wantTracked(t *testing.T, f *Forks, tid int32, want bool) {
 	t.Helper()
-	var v uint8
+	var v uint32
 	err := f.objs.Held.Lookup(tid, &v)
 	if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
 		t.Fatal(err)

@@ -111,9 +111,11 @@ struct mllb_rq {
 	__u32 now_self;
 };
 
-/* What the map `held` has of a thread whose forks are followed. */
+/*
+ * What the map `held` has of a thread whose forks are followed, plus how often
+ * anybody but mllbd has given it a mask since, or is about to.
+ */
 #define MLLB_TRACKED 1
-#define MLLB_PINNED 2	/* and that was given a mask by anybody else since */
 
 /* What anybody but mllbd last gave a thread in the map `guarded`. */
 struct mllb_given {

@@ -26,7 +26,7 @@ struct { /* that of forks.bpf.c */
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1);
 	__type(key, __s32);
-	__type(value, __u8);
+	__type(value, __u32);
 } held SEC(".maps");
 
 struct { /* mllbd changes one thread at a time, of which it knows */
@@ -43,13 +43,14 @@ int on_setaffinity(__u64 *ctx)
 	struct task_struct *p = (void *)ctx[0];
 	const struct cpumask *mask = (void *)ctx[1];
 	__s32 tid = p->pid;
-	__u8 pinned = MLLB_PINNED;
-	__u32 size = mask_size;
+	__u32 size = mask_size, *calls;
 	struct mllb_given *given;
 
 	if (bpf_get_current_pid_tgid() >> 32 == self)
 		return 0;
-	bpf_map_update_elem(&held, &tid, &pinned, BPF_EXIST);
+	calls = bpf_map_lookup_elem(&held, &tid);
+	if (calls)
+		__sync_fetch_and_add(calls, 1);
 	given = bpf_map_lookup_elem(&guarded, &tid);
 	if (!given || size > sizeof(given->mask))
 		return 0;
@@ -57,5 +58,21 @@ int on_setaffinity(__u64 *ctx)
 		mask = BPF_CORE_READ((struct affinity_context *)mask, new_mask);
 	if (!bpf_probe_read_kernel(given->mask, size, mask))
 		__sync_fetch_and_add(&given->calls, 1);
+	return 0;
+}
+
+/* What was refused pins nothing: args are p, mask and what is returned. */
+SEC("fexit/__sched_setaffinity")
+int on_setaffinity_done(__u64 *ctx)
+{
+	struct task_struct *p = (void *)ctx[0];
+	__s32 tid = p->pid;
+	__u32 *calls;
+
+	if (!(int)ctx[2] || bpf_get_current_pid_tgid() >> 32 == self)
+		return 0;
+	calls = bpf_map_lookup_elem(&held, &tid);
+	if (calls && *calls > MLLB_TRACKED)
+		__sync_fetch_and_add(calls, -1);
 	return 0;
 }

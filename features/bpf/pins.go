@@ -13,11 +13,9 @@ import (
 	"mllb/topology"
 )
 
-// What the map held has of a thread (mllb.h).
-const (
-	forkTracked uint8 = 1 + iota
-	forkPinned
-)
+// forkTracked is MLLB_TRACKED of mllb.h: what the map held has of a thread to which
+// nobody else gave a mask.
+const forkTracked uint32 = 1
 
 // WatchPins has Guard tell which mask anybody but this process gives a thread, and
 // Pinned whether it did, which a snapshot's Asked does not before 6.2. Its errors
@@ -55,11 +53,14 @@ func (f *Forks) openPins() error {
 	})); err != nil {
 		return err
 	}
-	l, err := link.AttachTracing(link.TracingOptions{Program: f.pins.OnSetaffinity})
-	if err != nil {
-		return err
+	// The end first: a call that was not seen to begin counts for nothing.
+	for _, p := range []*ebpf.Program{f.pins.OnSetaffinityDone, f.pins.OnSetaffinity} {
+		l, err := link.AttachTracing(link.TracingOptions{Program: p})
+		if err != nil {
+			return err
+		}
+		f.links = append(f.links, l)
 	}
-	f.links = append(f.links, l)
 	return nil
 }
 
@@ -89,6 +90,6 @@ func (f *Forks) Guard(tid int32) (given func() topology.CPUSet, done func(), err
 // Pinned reports whether anybody else gave a thread a mask since it was tracked,
 // by Track or by its birth. Without WatchPins it never does.
 func (f *Forks) Pinned(tid int32) bool {
-	var is uint8
-	return f.objs.Held.Lookup(tid, &is) == nil && is == forkPinned
+	var is uint32
+	return f.objs.Held.Lookup(tid, &is) == nil && is > forkTracked
 }

@@ -23,12 +23,13 @@ type pinsMllbGiven struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	pinsMapGuarded        = "guarded"
-	pinsMapHeld           = "held"
-	pinsProgOnSetaffinity = "on_setaffinity"
-	pinsVarMaskSize       = "mask_size"
-	pinsVarSelf           = "self"
-	pinsVarVersion        = "version"
+	pinsMapGuarded            = "guarded"
+	pinsMapHeld               = "held"
+	pinsProgOnSetaffinity     = "on_setaffinity"
+	pinsProgOnSetaffinityDone = "on_setaffinity_done"
+	pinsVarMaskSize           = "mask_size"
+	pinsVarSelf               = "self"
+	pinsVarVersion            = "version"
 )
 
 // loadPins returns the embedded CollectionSpec for pins.
@@ -73,7 +74,8 @@ type pinsSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type pinsProgramSpecs struct {
-	OnSetaffinity *ebpf.ProgramSpec `ebpf:"on_setaffinity"`
+	OnSetaffinity     *ebpf.ProgramSpec `ebpf:"on_setaffinity"`
+	OnSetaffinityDone *ebpf.ProgramSpec `ebpf:"on_setaffinity_done"`
 }
 
 // pinsMapSpecs contains maps before they are loaded into the kernel.
@@ -137,12 +139,14 @@ type pinsVariables struct {
 //
 // It can be passed to loadPinsObjects or ebpf.CollectionSpec.LoadAndAssign.
 type pinsPrograms struct {
-	OnSetaffinity *ebpf.Program `ebpf:"on_setaffinity"`
+	OnSetaffinity     *ebpf.Program `ebpf:"on_setaffinity"`
+	OnSetaffinityDone *ebpf.Program `ebpf:"on_setaffinity_done"`
 }
 
 func (p *pinsPrograms) Close() error {
 	return _PinsClose(
 		p.OnSetaffinity,
+		p.OnSetaffinityDone,
 	)
 }
 

@@ -26,7 +26,8 @@ func TestPinned(t *testing.T) {
 	if err := unix.SchedGetaffinity(0, &all); err != nil {
 		t.Fatal(err)
 	}
-	for _, sh := range []*waiting{ours, theirs} {
+	refused := shell(t, ":")
+	for _, sh := range []*waiting{ours, theirs, refused} {
 		if err := f.Track(int32(sh.Process.Pid)); err != nil {
 			t.Fatal(err)
 		}
@@ -36,6 +37,12 @@ func TestPinned(t *testing.T) {
 	}
 	if out, err := exec.Command(taskset, "-p", "1", strconv.Itoa(theirs.Process.Pid)).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
+	}
+	// The last CPU of a word does not exist on the machines on which this runs.
+	if out, err := exec.Command(taskset, "-p", "8000000000000000", strconv.Itoa(refused.Process.Pid)).CombinedOutput(); err == nil {
+		t.Errorf("not refused: %s", out)
+	} else if f.Pinned(int32(refused.Process.Pid)) {
+		t.Error("it is pinned by what was refused")
 	}
 	if f.Pinned(int32(ours.Process.Pid)) || !f.Pinned(int32(theirs.Process.Pid)) {
 		t.Errorf("ours %t, theirs %t", f.Pinned(int32(ours.Process.Pid)), f.Pinned(int32(theirs.Process.Pid)))
