@@ -212,7 +212,7 @@ func startBenchmark(t *testing.T, dir string) (*exec.Cmd, []int) {
 	// The stock arm is over at once: what is busy for long is so under mllbd only.
 	script := `case "$(cat /proc/$(cut -d" " -f4 /proc/$PPID/stat)/comm)" in mllbd) ;; *) exit 0;; esac; exec crowd ` +
 		fmt.Sprintf("%d %d 600 1", 2*runtime.NumCPU(), runtime.NumCPU())
-	b := exec.Command("benchmark", dir, "stock,own", "1000", "sh", "-c", script)
+	b := exec.Command("benchmark", dir, "stock,own=own:hold=busy", "1000", "sh", "-c", script)
 	log, err := os.Create(filepath.Join(dir, "log"))
 	if err != nil {
 		t.Fatal(err)
