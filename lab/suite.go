@@ -90,8 +90,8 @@ func (s Suite) All(ctx context.Context) ([]Package, error) {
 	var reporting sync.Mutex
 	guests, ctx := errgroup.WithContext(ctx)
 	guests.SetLimit(max(1, s.Guests))
-	for _, k := range s.Kernels {
-		for _, pkg := range s.Packages {
+	for _, pkg := range s.Packages { // on all kernels at a time: none is left for the end
+		for _, k := range s.Kernels {
 			if bins[pkg] == "" {
 				continue
 			}
