@@ -44,6 +44,23 @@ func (d *Daemon) paid() {
 	}
 }
 
+// leaveOut returns how many ticks after the one at now cannot be afforded whatever
+// they find. To wake for each costs a share itself: where that is larger than
+// MaxCPU, another full tick would never be earned.
+func (d *Daemon) leaveOut(now time.Time) uint64 {
+	t := &d.cpuBudget
+	if d.MaxCPU <= 0 {
+		return 0
+	}
+	credit := t.credit - (d.CPUTime() - t.used)
+	wait := time.Duration(float64(t.cost-credit) / d.MaxCPU)
+	wait = min(wait, maxThrottled-now.Sub(d.full), d.MaxNap)
+	if wait <= d.Interval {
+		return 0
+	}
+	return uint64((wait+d.Interval-1)/d.Interval) - 1
+}
+
 func (d *Daemon) earned(in time.Duration) time.Duration {
 	return time.Duration(d.MaxCPU * float64(in))
 }

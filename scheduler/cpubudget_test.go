@@ -5,6 +5,7 @@ package scheduler
 import (
 	"context"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"pgregory.net/rapid"
@@ -114,4 +115,67 @@ func TestCPUBudgetKeeps(t *testing.T) {
 			}
 		}
 	})
+}
+
+// drowsy charges a purse for each time that the daemon wakes.
+type drowsy struct {
+	*script
+	used *time.Duration
+	cost time.Duration
+}
+
+func (d drowsy) Tick(t *Tick) {
+	*d.used += d.cost
+	d.script.Tick(t)
+}
+
+// TestCPUBudgetNaps: to wake costs, too. While ticks are left out the daemon sleeps
+// through them, counts them, and so comes to the next full one.
+func TestCPUBudgetNaps(t *testing.T) {
+	for _, tt := range []struct {
+		name       string
+		tick, wake time.Duration
+		full       [2]int // fewest and most in 100 s
+		wakes      int    // most
+	}{
+		{"an emulated machine", 14 * time.Millisecond, 5 * time.Millisecond, [2]int{25, 52}, 130},
+		{"wakes that cost more than MaxCPU earns", time.Millisecond, 2 * time.Millisecond, [2]int{300, 500}, 520},
+		{"a storm", 8 * time.Millisecond, 150 * time.Microsecond, [2]int{118, 125}, 126},
+		{"cheap", 300 * time.Microsecond, 150 * time.Microsecond, [2]int{999, 1001}, 1001},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := newPurse(t, 0.01)
+				p.next, p.Interval, p.MaxNap = tt.tick, 100*time.Millisecond, time.Second
+				p.Observer = drowsy{p.f, &p.used, tt.wake}
+				ctx, cancel := context.WithTimeout(t.Context(), 100*time.Second)
+				defer cancel()
+				if err := p.Run(ctx); err != nil {
+					t.Fatal(err)
+				}
+				full, ticks, dropped := 0, 0, 0
+				last := p.f.ticks[0].Start
+				for _, tick := range p.f.ticks {
+					ticks += 1 + int(tick.LeftOut)
+					dropped += int(tick.Dropped)
+					if !tick.Throttled {
+						full++
+					}
+					if gap := tick.Start.Sub(last); gap > p.MaxNap {
+						t.Errorf("slept for %v", gap)
+					}
+					last = tick.Start
+				}
+				if full < tt.full[0] || full > tt.full[1] || len(p.f.ticks) > tt.wakes {
+					t.Errorf("%d full ticks, want %v; %d wakes, want at most %d", full, tt.full, len(p.f.ticks), tt.wakes)
+				}
+				if ticks < 989 || ticks > 1001 || dropped > 0 {
+					t.Errorf("%d ticks and %d dropped, want a thousand and none", ticks, dropped)
+				}
+				if most := time.Second + tt.tick + tt.wake; p.used > most {
+					t.Errorf("used %v, want at most %v", p.used, most)
+				}
+			})
+		})
+	}
 }

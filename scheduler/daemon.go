@@ -55,8 +55,10 @@ type Tick struct {
 	Skipped bool
 
 	// Throttled: a full tick would have taken more than MaxCPU; nothing was read or
-	// done, as with Skipped.
+	// done, as with Skipped. LeftOut is how many ticks before this one were not even
+	// woken for, for the same reason.
 	Throttled bool
+	LeftOut   uint64
 
 	// Standby names the scheduler beside which the daemon changes nothing; "" if
 	// there is none.
@@ -109,6 +111,7 @@ type Daemon struct {
 	// CPUTime: beyond it, ticks are left out, though never for more than 10 s. 0: all of it.
 	MaxCPU  float64
 	CPUTime func() time.Duration
+	MaxNap  time.Duration // for how long the daemon sleeps through ticks that MaxCPU leaves out
 	// Other, if any, names another scheduler that places threads itself, "" while
 	// there is none. Beside one the daemon gives back what it holds, and observes.
 	Other func() (string, error)
@@ -134,7 +137,8 @@ type Daemon struct {
 	rested    bool      // the last full tick left nothing to do or to wait for
 	full      time.Time // its start
 	cpuBudget cpuBudget
-	inVain    bool // the last full tick was early, and changed nothing
+	leftOut   uint64 // ticks that are not woken for before the next
+	inVain    bool   // the last full tick was early, and changed nothing
 	other     string
 }
 
@@ -149,9 +153,14 @@ func (d *Daemon) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		var err error
 		if now := time.Now(); due {
-			dropped := uint64(max(0, (now.Sub(last)+d.Interval/2)/d.Interval-1))
+			missed := uint64(max(0, (now.Sub(last)+d.Interval/2)/d.Interval-1))
+			d.leftOut = min(d.leftOut, missed)
 			last = now
-			err = d.Tick(ctx, now, dropped)
+			err = d.Tick(ctx, now, missed-d.leftOut)
+			if n := d.leaveOut(now); n != d.leftOut {
+				d.leftOut = n
+				ticker.Reset(d.Interval * time.Duration(1+n))
+			}
 		} else {
 			err = d.Early(ctx, now)
 		}
@@ -172,7 +181,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 // Tick runs one tick and tells the observer. It returns an error only if the
 // daemon is to end.
 func (d *Daemon) Tick(ctx context.Context, now time.Time, dropped uint64) error {
-	t := Tick{Start: now, Dropped: dropped}
+	t := Tick{Start: now, Dropped: dropped, LeftOut: d.leftOut}
 	afford := d.affords(now)
 	if t.Standby = d.standby(); t.Standby != "" && d.held() > 0 {
 		return d.do(ctx, t) // at any cost

@@ -36,7 +36,8 @@ const maxFailures = 10
 // runnable threads of any CPU, on a host at rest.
 const maxSkip = time.Second
 
-// healthyTicks is how many intervals old the last tick may be for /healthz.
+// healthyTicks is how many intervals old the last tick may be for /healthz, beside
+// those that mllbd sleeps through.
 const healthyTicks = 5
 
 // run balances. Everything that can be wrong with the command line, the files
@@ -324,7 +325,7 @@ func (s *session) loop(ctx context.Context) error {
 		Planner: balancer,
 		Self:    s.scope.Self, Interval: s.cfg.Interval, MaxFailures: maxFailures,
 		MaxSkip: maxSkip, ForksTraced: s.forks != nil,
-		MaxCPU: s.cfg.MaxCPU / 100, CPUTime: s.loopTime,
+		MaxCPU: s.cfg.MaxCPU / 100, CPUTime: s.loopTime, MaxNap: s.maxNap(),
 		Topology:     s.topology,
 		ReadTopology: s.topologyNow,
 		Changed:      (&leftOutWatch{root: s.cfg.Root, log: s.log}).changed,
@@ -352,7 +353,7 @@ func (s *session) loop(ctx context.Context) error {
 	}
 	if s.server != nil {
 		s.metrics = newMetrics(&s.stats, s.id)
-		s.server.serve(s.metrics, healthyTicks*s.cfg.Interval)
+		s.server.serve(s.metrics, healthyTicks*s.cfg.Interval+s.maxNap())
 	}
 	if err := settle(); err != nil {
 		s.log.Debug("memory that only the start needed is kept", "err", err)
@@ -360,43 +361,4 @@ func (s *session) loop(ctx context.Context) error {
 	s.log.Info("balancing", "mode", s.id.Mode, "policy", s.id.Policy, "snapshots", s.id.Backend,
 		"enforcer", s.id.Enforcer, "topology", s.topology.String())
 	return d.Run(ctx)
-}
-
-// loopTime is the CPU time that --max-cpu limits. Who asks for metrics, and how often,
-// takes nothing from the loop.
-func (s *session) loopTime() time.Duration { return cpuTime() - s.server.cpuTime() }
-
-// observers are told of each tick in turn.
-type observers []scheduler.Observer
-
-// Tick implements scheduler.Observer.
-func (o observers) Tick(t *scheduler.Tick) {
-	for _, each := range o {
-		each.Tick(t)
-	}
-}
-
-func (s *session) observers() observers {
-	r := &reporter{stats: &s.stats, id: s.id, log: s.log}
-	var out io.Writer
-	if out, r.ansi, r.width = s.viewOutput(); out != nil {
-		s.view = newQueue(out, 0) // of two views the later will do
-		r.out, s.stats.outputs[toView] = s.view, s.view
-	}
-	s.reporter = r
-	all := observers{&s.stats, &s.troubles}
-	if s.agreement != nil {
-		all = append(all, s.agreement)
-	}
-	if s.events != nil {
-		all = append(all, s.events)
-	}
-	all = append(all, moveLog{s.log}, r)
-	if s.canary != nil {
-		all = append(all, &speedLog{canary: s.canary, log: s.log})
-	}
-	if s.manager != nil {
-		all = append(all, s.manager)
-	}
-	return append(all, s.reloader)
 }

@@ -103,7 +103,8 @@ func (st *stats) Tick(t *scheduler.Tick) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	c := &st.c
-	c.Ticks++
+	c.Ticks += 1 + t.LeftOut
+	c.Throttled += t.LeftOut
 	c.Dropped += t.Dropped
 	if t.Early {
 		c.Early++

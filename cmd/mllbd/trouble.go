@@ -80,7 +80,8 @@ func (w *troubles) Tick(t *scheduler.Tick) {
 
 // budget looks for a CPU limit that leaves next to nothing of the ticks.
 func (w *troubles) budget(t *scheduler.Tick) {
-	w.window++
+	w.window += 1 + int(t.LeftOut)
+	w.throttled += int(t.LeftOut)
 	if t.Throttled {
 		w.throttled++
 	}
