@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 
 	"mllb/mlp"
@@ -116,8 +117,12 @@ func load(t *testing.T, cfg Config) *Scheduler {
 	if errors.Is(err, ErrUnsupported) {
 		t.Skip(err)
 	}
+	var refused *ebpf.VerifierError
+	if errors.As(err, &refused) {
+		t.Fatalf("%v: %s", err, strings.Join(refused.Log[max(0, len(refused.Log)-40):], "\n"))
+	}
 	if err != nil {
-		t.Fatalf("%+v", err)
+		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.Close() })
 	return s

@@ -32,8 +32,12 @@ struct task_struct___scx {
 	struct sched_ext_entity scx;
 } __attribute__((preserve_access_index));
 
+enum scx_exit_kind {
+	SCX_EXIT_NONE,
+};
+
 struct scx_exit_info {
-	int kind;
+	enum scx_exit_kind kind;
 	__s64 exit_code;
 	const char *reason;
 	char *msg;

@@ -545,43 +545,50 @@ out:
 	return result;
 }
 
-/* Bottom-up through the domains of a CPU. */
-static __attribute__((noinline)) int balance(__s32 cpu, _Bool idle)
+/*
+ * Lets a CPU pull one thread in one of its domains: 1 if it did. Global, so that the
+ * verifier looks at it once for all levels.
+ */
+MLLB_ONCE int pull_in(__s32 cpu, __u32 level, _Bool idle)
 {
 	__u32 key = cpu;
 	struct mllb_place *to = bpf_map_lookup_elem(&places, &key), *from;
 	struct mllb_near *near = bpf_map_lookup_elem(&nears, &key);
 	struct cpu *dst = cpu_of(cpu);
-	struct pull pl = { .dst = cpu, .now = bpf_ktime_get_ns(), .idle = idle };
+	struct pull pl = { .dst = cpu, .now = bpf_ktime_get_ns(), .idle = idle, .level = level };
+	__u32 begin, end;
+	int took;
 
-	if (!to || !near || !dst || !to->speed)
+	if (!to || !near || !dst || !to->speed || level >= MLLB_LEVELS)
 		return 0;
-	for (pl.level = MLLB_SMT; pl.level < MLLB_LEVELS; pl.level++) {
-		__u32 begin = pl.level ? to->end[(pl.level - 1) & 3] : 0, end = to->end[pl.level & 3];
-		int took;
-
-		if (begin >= end)
-			continue;
-		pl.src = busiest(&pl, near, begin, end);
-		if (pl.src < 0) {
-			dst->failed[pl.level & 3] = 0;
-			continue;
-		}
-		key = pl.src;
-		from = bpf_map_lookup_elem(&places, &key);
-		if (!from)
-			continue;
-		fill(&pl, from, to);
-		took = take(&pl);
-		if (took > 0) {
-			dst->failed[pl.level & 3] = 0;
-			return 1;
-		}
-		/* Like the kernel's, an attempt of a CPU that has only just become idle does not count. */
-		if (!took && pl.facts.idle != MLLB_NEWLY_IDLE && dst->failed[pl.level & 3] < 16)
-			dst->failed[pl.level & 3]++;
+	begin = level ? to->end[(level - 1) & 3] : 0;
+	end = to->end[level & 3];
+	pl.src = begin < end ? busiest(&pl, near, begin, end) : -1;
+	if (pl.src < 0) {
+		dst->failed[level & 3] = 0;
+		return 0;
 	}
+	key = pl.src;
+	from = bpf_map_lookup_elem(&places, &key);
+	if (!from)
+		return 0;
+	fill(&pl, from, to);
+	took = take(&pl);
+	if (took > 0) {
+		dst->failed[level & 3] = 0;
+		return 1;
+	}
+	/* Like the kernel's, an attempt of a CPU that has only just become idle does not count. */
+	if (!took && pl.facts.idle != MLLB_NEWLY_IDLE && dst->failed[level & 3] < 16)
+		dst->failed[level & 3]++;
 	return 0;
+}
+
+/* Bottom-up through the domains of a CPU. */
+static __always_inline _Bool balance(__s32 cpu, _Bool idle)
+{
+	return pull_in(cpu, MLLB_SMT, idle) || pull_in(cpu, MLLB_LLC, idle) ||
+	       pull_in(cpu, MLLB_NODE, idle) || pull_in(cpu, MLLB_MACHINE, idle);
 }
 
 /* How often a CPU that has work looks for queues that are longer. */
