@@ -150,14 +150,7 @@ func TestSteady(t *testing.T) {
 					t.Fatal(err)
 				}
 				took := time.Since(start) - time.Duration(len(records))*time.Minute
-				var disturbed [][]Slow
-				kept := 0
-				for _, r := range records {
-					disturbed = append(disturbed, r.Disturbed)
-					if r.Kept {
-						kept++
-					}
-				}
+				disturbed, kept := marks(records)
 				if diff := cmp.Diff(tt.disturbed, disturbed, cmpopts.EquateApprox(0, 1e-9)); diff != "" || kept != tt.kept {
 					t.Errorf("%d kept, want %d; disturbed (-want +got):\n%s", kept, tt.kept, diff)
 				}
@@ -171,6 +164,17 @@ func TestSteady(t *testing.T) {
 			})
 		})
 	}
+}
+
+// marks are which CPUs disturbed each run, and how many were kept though they did.
+func marks(records []Record) (disturbed [][]Slow, kept int) {
+	for _, r := range records {
+		disturbed = append(disturbed, r.Disturbed)
+		if r.Kept {
+			kept++
+		}
+	}
+	return disturbed, kept
 }
 
 // TestSteadyWarmup: warm-ups are watched, too.
