@@ -19,6 +19,7 @@ import (
 	"mllb/bench/measure"
 	"mllb/bench/workload"
 	"mllb/topology"
+	"mllb/topology/probe"
 )
 
 // fruitless is the number of runs after which, if all failed, an arm is given up
@@ -41,6 +42,11 @@ func Run(ctx context.Context, cfg Config, o Options) (*Report, error) {
 	if err := x.possible(); err != nil {
 		return nil, err
 	}
+	w, closeWatch, err := openWatch(ctx, cfg.Steady, o.Limit)
+	if err != nil {
+		return nil, err
+	}
+	defer closeWatch()
 	head := Head{Schema: Schema, Digest: cfg.Digest(), Version: o.Version, Started: time.Now().UTC().Truncate(time.Second), Config: cfg,
 		Skipped: x.Skipped, Machine: m, Notes: m.Warnings()}
 	head.Notes = append(head.Notes, labNotes(os.Getenv)...)
@@ -52,10 +58,26 @@ func Run(ctx context.Context, cfg Config, o Options) (*Report, error) {
 	if err := x.open(); err != nil {
 		return nil, err
 	}
-	if err := errors.Join(drive(ctx, s, newProgress(o.Out, s), x.run), x.close()); err != nil {
+	if err := errors.Join(drive(ctx, s, newProgress(o.Out, s), w, x.run), x.close()); err != nil {
 		return nil, err
 	}
 	return Load(o.Dir)
+}
+
+// openWatch has this machine's CPUs watched, if a run has to be steady.
+func openWatch(ctx context.Context, percent int, limit time.Duration) (w *watch, end func(), err error) {
+	if percent == 0 {
+		return nil, func() {}, nil
+	}
+	live, err := probe.OpenLive()
+	if err != nil {
+		return nil, nil, fmt.Errorf("--steady: %w", err)
+	}
+	if w, err = newWatch(ctx, live, percent, limit); err != nil {
+		live.Close()
+		return nil, nil, err
+	}
+	return w, live.Close, nil
 }
 
 // leaveOut drops the arms that this machine does not have.
@@ -199,61 +221,6 @@ func (x *executor) close() (err error) {
 	}
 	return errors.Join(err, os.RemoveAll(x.scratch))
 }
-
-// drive makes what is due and is not there yet, in the order of the plan.
-func drive(ctx context.Context, s *store, p *progress, run func(context.Context, Slot) (Record, error)) error {
-	done := make(map[Slot]bool)
-	hope := make(map[Slot]*hopes)
-	for i := range s.Records {
-		done[s.Records[i].Slot] = true
-		note(hope, &s.Records[i])
-	}
-	p.begin()
-	defer p.end()
-	for _, slot := range s.Head.Config.Slots() {
-		if done[slot] {
-			continue
-		}
-		if h := hope[slot.pair()]; h != nil && h.lost() {
-			p.giveUp(slot)
-			continue
-		}
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		p.next(slot)
-		rec, err := run(ctx, slot)
-		if err != nil {
-			return fmt.Errorf("%s: %w", slot, err)
-		}
-		if err := s.append(rec); err != nil {
-			return err
-		}
-		note(hope, &rec)
-		p.add(&rec)
-	}
-	return nil
-}
-
-// hopes counts the runs of one workload under one arm.
-type hopes struct{ runs, failed int }
-
-func (h *hopes) lost() bool { return h.failed >= fruitless && h.failed == h.runs }
-
-func note(hope map[Slot]*hopes, r *Record) {
-	h := hope[r.pair()]
-	if h == nil {
-		h = &hopes{}
-		hope[r.pair()] = h
-	}
-	h.runs++
-	if r.Failed != "" {
-		h.failed++
-	}
-}
-
-// pair is the slot without its round.
-func (s Slot) pair() Slot { return Slot{Workload: s.Workload, Arm: s.Arm} }
 
 // ResolveWorkloads finds the named workloads. What this machine lacks is skipped
 // by name; a name that nobody knows is an error.

@@ -22,6 +22,7 @@ type clock struct {
 	made   []Slot
 	stop   int // after so many runs it is called off in the middle of the next; -1: never
 	failed func(Slot) bool
+	watch  *watch
 }
 
 func (c *clock) run(ctx context.Context, s Slot) (Record, error) {
@@ -45,7 +46,7 @@ func (c *clock) drive(dir string, cfg Config, out *bytes.Buffer) ([]Record, erro
 	defer s.close()
 	p := newProgress(out, s)
 	p.now = func() time.Time { return c.now }
-	err = drive(context.Background(), s, p, c.run)
+	err = drive(context.Background(), s, p, c.watch, c.run)
 	return s.Records, err
 }
 
@@ -154,7 +155,7 @@ func TestProgressTerminal(t *testing.T) {
 	p.size = func() (int, int) { return 60, 20 }
 	c := &clock{stop: -1}
 	p.now = func() time.Time { return c.now }
-	if err := drive(context.Background(), s, p, c.run); err != nil {
+	if err := drive(context.Background(), s, p, nil, c.run); err != nil {
 		t.Fatal(err)
 	}
 	last := out.String()[strings.LastIndex(out.String(), "\x1b[J"):]
@@ -174,5 +175,29 @@ func TestProgressTerminal(t *testing.T) {
 	}
 	if !strings.Contains(out.String(), "more lines") || !strings.Contains(out.String(), "39 of 40 runs") {
 		t.Error(out.String())
+	}
+}
+
+// A run that waits for a CPU says so instead of that it is running.
+func TestProgressWaits(t *testing.T) {
+	out := &bytes.Buffer{}
+	p := newProgress(out, open(t, t.TempDir(), newConfig(2, 1, 1, 0, 2)))
+	p.size = func() (int, int) { return 200, 20 }
+	slow := Slow{CPU: 3, Share: 0.5}
+	p.next(slot("stock"))
+	for _, step := range []struct {
+		do   func()
+		want string
+	}{
+		{func() { p.wait([]Slow{slow}, time.Minute) }, "0 of 2 runs; waiting: CPU 3 does 0.50 of its work; then round 1, work, stock\n"},
+		{func() { p.wait(slices.Repeat([]Slow{slow}, 5), time.Minute) }, "CPU 3 does 0.50 of its work and 2 more; then"},
+		{p.goOn, "0 of 2 runs; running round 1, work, stock\n"},
+		{func() { p.wait([]Slow{slow}, time.Minute); p.next(slot("arm1")) }, "0 of 2 runs; running round 1, work, arm1\n"},
+	} {
+		out.Reset()
+		step.do()
+		if last := out.String()[strings.LastIndex(out.String(), "\x1b[J"):]; !strings.Contains(last, step.want) {
+			t.Errorf("it draws %q, want %q", last, step.want)
+		}
 	}
 }

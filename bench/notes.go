@@ -4,6 +4,7 @@ package bench
 
 import (
 	"fmt"
+	"slices"
 
 	"mllb/internal/number"
 )
@@ -33,7 +34,8 @@ func (r *Report) notes(records []Record) (notes []string) {
 	if r.Failed > 0 {
 		note("%s failed, left out", number.Of(r.Failed, "run"))
 	}
-	notes = append(notes, sampleNotes(records)...)
+	notes = append(notes, r.steadyNotes(records)...)
+	notes = append(notes, sampleNotes(slices.DeleteFunc(slices.Clone(records), func(rec Record) bool { return !rec.fills() }))...)
 	for _, w := range r.Workloads {
 		for _, a := range w.Arms {
 			if a.Steal > 0.01 {

@@ -26,6 +26,9 @@ type rawRow struct {
 	Arm            string   `parquet:"arm,dict"`
 	Started        int64    `parquet:"started,timestamp(millisecond)"`
 	Failed         string   `parquet:"failed"`
+	Disturbed      bool     `parquet:"disturbed"`           // a CPU was slow before or after it
+	Kept           bool     `parquet:"kept"`                // though disturbed
+	Steadiness     *float64 `parquet:"steadiness,optional"` // least share of its work that a CPU did
 	Wall           float64  `parquet:"wall_seconds"`
 	User           float64  `parquet:"user_seconds"`
 	System         float64  `parquet:"system_seconds"`
@@ -69,6 +72,10 @@ type rawRow struct {
 func newRawRow(r *Record) rawRow {
 	row := rawRow{Round: int32(r.Round), Warmup: r.Warmup(), Workload: r.Workload, Arm: r.Arm, Started: r.Started.UnixMilli(),
 		Failed: r.Failed, Score: r.Score, Wall: r.Wall, User: r.User, System: r.System, MaxRSS: r.MaxRSS}
+	row.Disturbed, row.Kept = len(r.Disturbed) > 0, r.Kept
+	if s := r.Steady; s != nil {
+		row.Steadiness = &s.Least
+	}
 	if s := r.Sample; s != nil {
 		row.sample(s)
 	}

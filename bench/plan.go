@@ -18,7 +18,8 @@ type Config struct {
 	Warmup    int               `json:"warmup"` // rounds before them, thrown away
 	Seed      uint64            `json:"seed"`   // of the order
 	Interval  float64           `json:"interval_seconds"`
-	Programs  map[string]string `json:"programs"` // digests of mllb, mllbd and model files, by name
+	Steady    int               `json:"steady_percent,omitempty"` // how much slower than before a CPU may be around a run that counts; 0: any
+	Programs  map[string]string `json:"programs"`                 // digests of mllb, mllbd and model files, by name
 }
 
 // Workload is one, as it is run.
@@ -53,6 +54,9 @@ func (s Slot) String() string {
 	}
 	return fmt.Sprintf("round %d, %s, %s", s.Round, s.Workload, s.Arm)
 }
+
+// pair is the slot without its round.
+func (s Slot) pair() Slot { return Slot{Workload: s.Workload, Arm: s.Arm} }
 
 // Digest names the configuration but for Runs.
 func (c Config) Digest() string {

@@ -26,6 +26,7 @@ type progress struct {
 	rows  map[Slot]*row
 	at    int // runs that are done or given up
 	slot  Slot
+	slow  []Slow    // what a run waits for
 	since time.Time // the run under way began
 	drawn int       // lines on the terminal
 }
@@ -62,7 +63,7 @@ func newProgress(out io.Writer, s *store) *progress {
 	for i := range s.Records {
 		r := &s.Records[i]
 		p.count(r)
-		if due[r.Slot] {
+		if due[r.Slot] && r.fills() {
 			p.at++
 		}
 		// What was around it then is not known: a second, say.
@@ -88,18 +89,37 @@ func (p *progress) begin() {
 }
 
 func (p *progress) next(s Slot) {
-	p.slot, p.since = s, p.now()
+	p.slot, p.since, p.slow = s, p.now(), nil
 	p.draw()
 }
 
+// wait says that a run waits until CPUs are faster, for a limited time.
+func (p *progress) wait(slow []Slow, limit time.Duration) {
+	if p.size == nil && len(p.slow) == 0 {
+		fmt.Fprintf(p.out, "mllb bench: %s: waiting, at most %s: %s\n", p.slot, brief(limit), slowText(slow))
+	}
+	p.slow = slow
+	p.draw()
+}
+
+// goOn says that it waits no longer.
+func (p *progress) goOn() {
+	if len(p.slow) > 0 {
+		p.slow = nil
+		p.draw()
+	}
+}
+
 func (p *progress) add(r *Record) {
-	p.at++
+	if r.fills() {
+		p.at++
+	}
 	p.count(r)
 	p.took(r, p.now().Sub(p.since))
 	switch {
 	case p.size == nil:
 		fmt.Fprintf(p.out, "mllb bench: %s: %s; %s\n", r.Slot, outcome(r), p.left())
-	case r.Failed != "":
+	case r.Failed != "" || len(r.Disturbed) > 0:
 		p.say("%s: %s", r.Slot, printable(outcome(r)))
 	}
 }
@@ -131,6 +151,7 @@ func (p *progress) count(r *Record) {
 		return
 	}
 	switch {
+	case !r.fills():
 	case r.Failed != "":
 		row.failed++
 	case !r.Warmup():
@@ -142,8 +163,10 @@ func (p *progress) count(r *Record) {
 
 func (p *progress) took(r *Record, d time.Duration) {
 	if row := p.rows[r.pair()]; row != nil {
-		row.took += d
-		row.runs++
+		row.took += d // what is made again is a part of the time that a run takes
+		if r.fills() {
+			row.runs++
+		}
 	}
 }
 
@@ -171,6 +194,12 @@ func outcome(r *Record) string {
 	}
 	if v, ok := sampled(meanImbalance)(r); ok {
 		text += fmt.Sprintf(", imbalance %s", number.Num(v))
+	}
+	switch {
+	case r.Kept:
+		text += fmt.Sprintf(", disturbed (%s), but it counts: made again %d times", slowText(r.Disturbed), mostAgain)
+	case len(r.Disturbed) > 0:
+		text += fmt.Sprintf(", disturbed (%s), to be made again", slowText(r.Disturbed))
 	}
 	return text
 }
@@ -225,13 +254,20 @@ func (p *progress) draw() {
 	if most := height - 2; len(lines) > most {
 		lines = append(lines[:max(1, most-1)], fmt.Sprintf("... and %d more lines", len(lines)-max(1, most-1)))
 	}
-	lines = append(lines, p.left()+"; running "+p.slot.String())
+	lines = append(lines, p.left()+"; "+p.doing())
 	p.clear()
 	for _, l := range lines {
 		text := []rune(l)
 		fmt.Fprintf(p.out, "%s\n", string(text[:min(len(text), width-1)]))
 	}
 	p.drawn = len(lines)
+}
+
+func (p *progress) doing() string {
+	if len(p.slow) > 0 {
+		return "waiting: " + slowText(p.slow) + "; then " + p.slot.String()
+	}
+	return "running " + p.slot.String()
 }
 
 func (p *progress) table() []string {

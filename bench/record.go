@@ -15,13 +15,20 @@ type Record struct {
 	Started time.Time `json:"started"`
 	Failed  string    `json:"failed,omitempty"` // why the run does not count
 
+	Disturbed []Slow `json:"disturbed,omitempty"` // CPUs that were slow: the run does not count either, unless it is kept
+	Kept      bool   `json:"kept,omitempty"`      // though disturbed: its slot had been made too often
+
 	Usage
 	Score     *float64          `json:"score,omitempty"`  // the workload's own figure, where its wall time says nothing
 	Sample    *measure.Sample   `json:"sample,omitempty"` // nil where nothing could be sampled
 	Daemon    *runreport.Report `json:"daemon,omitempty"` // arms with mllbd
 	Kernel    *KernelCounts     `json:"kernel,omitempty"` // arms in the kernel
 	Companion *Companion        `json:"beside,omitempty"` // arms with a companion
+	Steady    *Steadiness       `json:"steady,omitempty"` // nil unless it was asked for
 }
+
+// fills says that the slot needs no other run.
+func (r *Record) fills() bool { return len(r.Disturbed) == 0 || r.Kept }
 
 // Usage is what a command used, by wait4(2): itself and those of its descendants
 // that were waited for.

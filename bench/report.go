@@ -23,6 +23,7 @@ type Report struct {
 	Runs      int              `json:"runs"`  // that count
 	Failed    int              `json:"failed"`
 	Warmup    int              `json:"warmup_runs"`
+	Again     int              `json:"made_again,omitempty"` // runs that a slow CPU disturbed, left out everywhere
 	Torn      bool             `json:"-"`
 	Workloads []WorkloadResult `json:"results"`
 	Means     []GeoMean        `json:"geometric_means"` // of times
@@ -111,6 +112,10 @@ func newReport(h Head, records []Record) *Report {
 		rec := &records[i]
 		if rec.Started.After(r.Ended) {
 			r.Ended = rec.Started
+		}
+		if !rec.fills() {
+			r.Again++
+			continue
 		}
 		if rec.Warmup() {
 			r.Warmup++

@@ -144,7 +144,7 @@ func (c *Config) difference(other *Config) string {
 		was, want any
 	}{
 		{"set of arms", c.Arms, other.Arms}, {"set of workloads", c.Workloads, other.Workloads}, {"warm-up", c.Warmup, other.Warmup},
-		{"seed", c.Seed, other.Seed}, {"interval", c.Interval, other.Interval}, {"set of programs", c.Programs, other.Programs},
+		{"seed", c.Seed, other.Seed}, {"interval", c.Interval, other.Interval}, {"--steady", c.Steady, other.Steady}, {"set of programs", c.Programs, other.Programs},
 	} {
 		if was, want := text(p.was), text(p.want); was != want {
 			return fmt.Sprintf("a different %s: %s, now %s", p.name, was, want)
@@ -231,10 +231,12 @@ func parseRecords(b []byte) (records []Record, whole int64, err error) {
 		if err := json.Unmarshal(text, &r); err != nil {
 			return nil, 0, fmt.Errorf("line %d: %w", line, err)
 		}
-		if seen[r.Slot] {
-			return nil, 0, fmt.Errorf("line %d: %s is recorded twice", line, r.Slot)
+		if r.fills() {
+			if seen[r.Slot] {
+				return nil, 0, fmt.Errorf("line %d: %s is recorded twice", line, r.Slot)
+			}
+			seen[r.Slot] = true
 		}
-		seen[r.Slot] = true
 		records = append(records, r)
 		whole = int64(len(b) - len(rest))
 	}

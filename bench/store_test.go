@@ -110,6 +110,7 @@ func TestStoreRefuses(t *testing.T) {
 		want string
 	}{
 		{testHead(other), "was started with a different seed: 1, now 2"},
+		{func() Head { c := c; c.Steady = 15; return testHead(c) }(), "was started with a different --steady: 0, now 15"},
 		{func() Head { h := testHead(c); h.Machine.Kernel = "6.1"; return h }(), "was started on h, Linux 6.12, 2 CPUs; this is h, Linux 6.1,"},
 	} {
 		if _, err := openStore(dir, tt.head, false); err == nil || !strings.Contains(err.Error(), tt.want) {

@@ -33,6 +33,7 @@ type benchCmd struct {
 	Seed     uint64        `default:"1" placeholder:"N" help:"Seed of the order of the runs (${default})."`
 	Interval time.Duration `default:"100ms" help:"Time between samples of the queues (${default})."`
 	Limit    time.Duration `default:"1h" help:"Time limit for one run (${default})."`
+	Steady   int           `default:"0" placeholder:"PERCENT" help:"Wait while a CPU is more than PERCENT (1..99) slower than before, and repeat a run if one was, right before or after it. For shared hosts. Default: off."`
 	Mllbd    string        `placeholder:"FILE" help:"The mllbd program. Default: next to this one, else in PATH."`
 	StateDir string        `placeholder:"DIR" help:"State directory of mllbd, if not its default."`
 	Force    bool          `help:"Discard the results in --out and start over. Without it, results of a different benchmark are an error."`
@@ -102,10 +103,12 @@ func (c *benchCmd) config(out output) (cfg bench.Config, o bench.Options, err er
 		return cfg, o, usagef("bench: --scale %g is not above 0", c.Scale)
 	case c.Interval < time.Millisecond:
 		return cfg, o, usagef("bench: --interval %v is below 1ms", c.Interval)
+	case c.Steady < 0 || c.Steady > 99:
+		return cfg, o, usagef("bench: --steady %d is not in 1..99 (0: off)", c.Steady)
 	case c.Limit <= 0:
 		return cfg, o, usagef("bench: --limit %v is not above 0", c.Limit)
 	}
-	cfg = bench.Config{Runs: c.Runs, Warmup: c.Warmup, Seed: c.Seed, Interval: c.Interval.Seconds(), Programs: make(map[string]string)}
+	cfg = bench.Config{Runs: c.Runs, Warmup: c.Warmup, Seed: c.Seed, Interval: c.Interval.Seconds(), Steady: c.Steady, Programs: make(map[string]string)}
 	if cfg.Arms, err = bench.ParseArms(c.Arms); err != nil {
 		return cfg, o, usagef("bench: %w", err)
 	}
