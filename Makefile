@@ -81,7 +81,7 @@ lint: need-go ## gofmt, go vet, staticcheck, deadcode
 	@dead="$$($(GO) tool deadcode ./cmd/...)"; test -z "$$dead" || { echo "unused, or used by tests only:"; echo "$$dead"; exit 1; }
 
 generate: need-go need-clang ## Rebuild the committed eBPF objects from their C sources
-	$(GO) generate ./features/... ./bench/measure/...
+	$(GO) generate ./features/... ./scx/... ./bench/measure/...
 
 model: build ## Train the built-in model again from data/: the same bits
 	./$(BIN)/mllb train data/6.12-diverse.parquet --class-weight balanced --scale --force --out mlp/default.json

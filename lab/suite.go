@@ -22,7 +22,7 @@ import (
 
 // KernelPackages are those whose tests need a kernel to say anything.
 var KernelPackages = []string{
-	"topology", "features", "features/procfs", "features/bpf", "features/trace", "affinity", "scheduler", "bench/measure", "learn/collect", "cmd/mllbd",
+	"topology", "features", "features/procfs", "features/bpf", "features/trace", "affinity", "scheduler", "scx", "bench/measure", "learn/collect", "cmd/mllbd",
 }
 
 // guestSource mirrors the module in the guest: its fixtures, not its sources.
