@@ -124,13 +124,14 @@ func TestSteady(t *testing.T) {
 		says      string
 	}{
 		{name: "steady", cpus: 2, share: slowIn(1, -1, -1), disturbed: [][]Slow{nil, nil}},
-		{name: "one CPU", cpus: 1, share: slowIn(0, run1+1, run1+1), disturbed: [][]Slow{{{0, 0.5, "after"}}, nil, nil}, says: "CPU 0 did 0.50 of its work after it"},
+		{name: "one CPU", cpus: 1, share: slowIn(0, run1+1, run1+looksAfter), disturbed: [][]Slow{{{0, 0.5, "after"}}, nil, nil}, says: "CPU 0 did 0.50 of its work after it"},
 		{name: "a little slower", cpus: 2, share: func(_, look int) float64 { return 1 - 0.14*float64(look%2) }, disturbed: [][]Slow{nil, nil}},
 		{name: "slow before, then steady", cpus: 2, share: slowIn(1, run1, run1+2), disturbed: [][]Slow{nil, nil}, waits: 3 * lookAgain,
 			says: "round 1, work0, stock: waiting, at most 10 min: CPU 1 does 0.50 of its work\n"},
-		{name: "slow after", cpus: 2, share: slowIn(1, run1+1, run1+1), disturbed: [][]Slow{after, nil, nil},
+		{name: "slow after, for a moment", cpus: 2, share: slowIn(1, run1+1, run1+looksAfter-1), disturbed: [][]Slow{nil, nil}},
+		{name: "slow after", cpus: 2, share: slowIn(1, run1+1, run1+looksAfter), disturbed: [][]Slow{after, nil, nil},
 			says: "round 1, work0, stock: 60 s, disturbed (CPU 1 did 0.50 of its work after it), to be made again; 0 of 2 runs\nmllb bench: round 1, work0, stock: 60 s; 1 of 2 runs, about 2 min left\n"},
-		{name: "slow after, for a while", cpus: 2, share: slowIn(1, run1+1, run1+11), disturbed: [][]Slow{after, nil, nil}, waits: 10 * lookAgain},
+		{name: "slow after, for a while", cpus: 2, share: slowIn(1, run1+1, run1+11), disturbed: [][]Slow{after, nil, nil}, waits: (11 - looksAfter) * lookAgain},
 		{name: "slow for ever", cpus: 2, share: slowIn(1, run1+1, always), waits: 11 * mostWait, kept: 2,
 			disturbed: slices.Concat([][]Slow{after}, slices.Repeat([][]Slow{both}, 11)),
 			says:      "disturbed (CPU 1 did 0.50 of its work before it, CPU 1 did 0.50 of its work after it), but it counts: made again 5 times; 1 of 2 runs"},
@@ -183,7 +184,7 @@ func TestSteadyWarmup(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := newConfig(1, 1, 1, 1, 1)
 		cfg.Steady = 15
-		records, err := watched(t.Context(), dir, cfg, newFakeCPUs(2, slowIn(0, run1+1, run1+1)), &bytes.Buffer{}, false)
+		records, err := watched(t.Context(), dir, cfg, newFakeCPUs(2, slowIn(0, run1+1, run1+looksAfter)), &bytes.Buffer{}, false)
 		if err != nil || len(records) != 3 || !records[0].Warmup() || len(records[0].Disturbed) != 1 || !records[1].Warmup() || records[2].Warmup() {
 			t.Errorf("%v, %+v", err, records)
 		}

@@ -200,6 +200,10 @@ func (e *Exit) Error() string {
 	return text
 }
 
+// Restart reports whether the kernel asks for the scheduler to be loaded again, as after
+// CPU hotplug (SCX_ECODE_ACT_RESTART).
+func (e *Exit) Restart() bool { return e.Code&(1<<48) != 0 }
+
 // exitUnreg is SCX_EXIT_UNREG: user space asked for it.
 const exitUnreg = 64
 
