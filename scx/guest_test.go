@@ -52,7 +52,9 @@ func spin(d time.Duration) {
 	for end := time.Now().Add(d); time.Now().Before(end); {
 		for until := time.Now().Add(50 * time.Millisecond); time.Now().Before(until); {
 		}
-		time.Sleep(time.Millisecond)
+		if os.Getenv("MLLB_SCX_NO_PAUSE") == "" {
+			time.Sleep(time.Millisecond)
+		}
 	}
 	var ru unix.Rusage
 	_ = unix.Getrusage(unix.RUSAGE_SELF, &ru)
@@ -148,14 +150,18 @@ func TestSchedules(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, policy := range policies {
+	all, lasting := policies, 10*time.Second
+	if testing.Short() {
+		all, lasting = policies[:1], 5*time.Second
+	}
+	for _, policy := range all {
 		t.Run(policy, func(t *testing.T) {
 			s := load(t, Config{Policy: policy, Model: model, SampleEvery: 1})
 			if got := state(t); got != "enabled" {
 				t.Fatalf("state %s", got)
 			}
 			n := 2 * runtime.NumCPU()
-			ms := times(t, startHogs(t, n, 10*time.Second))
+			ms := times(t, startHogs(t, n, lasting))
 			c, err := s.Counters()
 			if err != nil {
 				t.Fatal(err)
@@ -211,10 +217,14 @@ func TestSamples(t *testing.T) {
 		}
 	}
 	s := load(t, Config{Policy: "mlp", Model: model, SampleEvery: 1})
-	hogs := startHogs(t, 3*runtime.NumCPU(), 20*time.Second)
+	lasting := 15 * time.Second
+	if testing.Short() {
+		lasting = 5 * time.Second
+	}
+	hogs := startHogs(t, 3*runtime.NumCPU(), lasting+2*time.Second)
 	seen, swaps := make(map[uint64]int), 0
 	var d Sample
-	for end := time.Now().Add(15 * time.Second); time.Now().Before(end); swaps++ {
+	for end := time.Now().Add(lasting); time.Now().Before(end); swaps++ {
 		a := arms[swaps%len(arms)]
 		if err := s.Swap(a.policy, a.model); err != nil {
 			t.Fatal(err)

@@ -20,6 +20,9 @@ import (
 // held. Beside it nothing is held, and everything is again afterwards.
 func TestSchedExtComes(t *testing.T) {
 	needGuest(t)
+	if testing.Short() {
+		t.Skip("-short: to load a scheduler takes a minute beside a load in a guest")
+	}
 	needCPUs(t, 2)
 	topo, err := topology.Read("/")
 	if err != nil {
