@@ -17,6 +17,10 @@
 #define SCX_OPS_SWITCH_PARTIAL 8
 #define SCX_TASK_QUEUED 1
 #define PF_KTHREAD 0x00200000
+#define SCHED_IDLE 5
+
+/* A task that a global function gets may be read and given to kfuncs (6.9 and later). */
+#define __trusted __attribute__((btf_decl_tag("arg:trusted")))
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 

@@ -155,13 +155,12 @@ static __always_inline __u64 average(struct cpu *c, __u64 now)
 }
 
 /* Makes a thread part of the load of a CPU, and of no other. */
-static __always_inline void settle(struct task *t, struct task_struct *p, __s32 cpu, __u64 now)
+MLLB_ONCE int settle_on(struct task *t, __s32 cpu, __s32 weight, __u64 now)
 {
-	__s32 weight = cpu < 0 ? 0 : SCX(p)->scx.weight;
 	struct cpu *c;
 
-	if (t->home == cpu && t->weight == weight)
-		return;
+	if (!t || (t->home == cpu && t->weight == weight))
+		return 0;
 	c = cpu_of(t->home);
 	if (c) {
 		average(c, now);
@@ -176,13 +175,22 @@ static __always_inline void settle(struct task *t, struct task_struct *p, __s32 
 	}
 	t->home = cpu;
 	t->weight = weight;
+	return 0;
+}
+
+static __always_inline void settle(struct task *t, struct task_struct *p, __s32 cpu, __u64 now)
+{
+	settle_on(t, cpu, cpu < 0 ? 0 : SCX(p)->scx.weight, now);
 }
 
 /* The vtime of a thread by the clock of a CPU; what slept has at most a slice to spare. */
-static __always_inline __u64 vtime_at(struct task *t, __s32 cpu)
+MLLB_ONCE __u64 vtime_at(struct task *t, __s32 cpu)
 {
-	struct cpu *to = cpu_of(cpu), *from = cpu_of(t->clock);
+	struct cpu *to = cpu_of(cpu), *from;
 
+	if (!t)
+		return 0;
+	from = cpu_of(t->clock);
 	if (!to)
 		return t->vtime;
 	if (from && from != to)
@@ -381,17 +389,22 @@ struct pull {
 	__u32 level;
 	__u32 net;	/* that decided */
 	_Bool idle;	/* nothing is left to run on dst */
+	_Bool overridden, moved;
+	__u64 waited;
 };
 
 /* The busiest CPU of a domain of dst from which a thread may be worth pulling, or -1. */
-static __always_inline __s32 busiest(const struct pull *pl, const struct mllb_near *near, __u32 from, __u32 to)
+MLLB_ONCE int busiest(const struct pull *pl, const struct mllb_near *near, __u32 from, __u32 to)
 {
-	struct cpu *dst = cpu_of(pl->dst);
 	struct bpf_iter_num it;
+	struct cpu *dst;
 	__s64 most = 0;
 	__s32 best = -1;
 	int *i;
 
+	if (!pl || !near)
+		return -1;
+	dst = cpu_of(pl->dst);
 	if (!dst)
 		return -1;
 	bpf_iter_num_new(&it, from, to);
@@ -411,14 +424,19 @@ static __always_inline __s32 busiest(const struct pull *pl, const struct mllb_ne
 }
 
 /* Everything of a decision but what is the thread's. */
-static __always_inline void fill(struct pull *pl, struct mllb_place *from, struct mllb_place *to)
+MLLB_ONCE int fill(struct pull *pl, const struct mllb_place *from, const struct mllb_place *to)
 {
 	static const __u8 tries[MLLB_LEVELS] = { 0, 1, 1, 2 }; /* sd_init() (kernel/sched/topology.c, 6.12) */
-	struct cpu *src = cpu_of(pl->src), *dst = cpu_of(pl->dst);
-	struct mllb_facts *f = &pl->facts;
+	struct cpu *src, *dst;
+	struct mllb_facts *f;
 
+	if (!pl || !from || !to)
+		return 0;
+	src = cpu_of(pl->src);
+	dst = cpu_of(pl->dst);
 	if (!src || !dst)
-		return;
+		return 0;
+	f = &pl->facts;
 	f->src_load = average(src, pl->now);
 	f->dst_load = average(dst, pl->now);
 	f->migration_cost = migration_cost;
@@ -432,14 +450,15 @@ static __always_inline void fill(struct pull *pl, struct mllb_place *from, struc
 	f->same_smt = pl->level == MLLB_SMT;
 	f->numa = numa_balancing && pl->level == MLLB_MACHINE && from->nid != to->nid;
 	f->fair = 1;
+	return 0;
 }
 
-static __attribute__((noinline)) int decide(struct pull *pl)
+MLLB_ONCE int decide(struct pull *pl)
 {
 	__u32 key = current_net & 1;
 	struct mllb_net *net = bpf_map_lookup_elem(&nets, &key);
 
-	if (!net)
+	if (!pl || !net)
 		return 0;
 	pl->net = key;
 	mllb_decide(&pl->verdict, &pl->vector, net, &pl->facts);
@@ -447,24 +466,29 @@ static __attribute__((noinline)) int decide(struct pull *pl)
 }
 
 /* Tells of a decision, of every so many. */
-static __always_inline void sample(struct pull *pl, struct task_struct *p, __u64 waited, _Bool overridden, _Bool moved)
+MLLB_ONCE int sample(struct pull *pl, struct task_struct *p __trusted)
 {
-	struct cpu *c = cpu_of(pl->dst);
 	struct mllb_counters *n = count();
-	__u32 key = pl->net;
-	struct mllb_net *net = bpf_map_lookup_elem(&nets, &key);
 	struct mllb_sample *s;
+	struct mllb_net *net;
+	struct cpu *c;
+	__u32 key;
 
-	if (!sample_every || !c || !n || !net || ++c->looks < sample_every)
-		return;
+	if (!sample_every || !pl || !n)
+		return 0;
+	key = pl->net;
+	net = bpf_map_lookup_elem(&nets, &key);
+	c = cpu_of(pl->dst);
+	if (!c || !net || ++c->looks < sample_every)
+		return 0;
 	c->looks = 0;
 	s = bpf_ringbuf_reserve(&samples, sizeof(*s), 0);
 	if (!s) {
 		n->dropped++;
-		return;
+		return 0;
 	}
 	s->time = pl->now;
-	s->waited = waited;
+	s->waited = pl->waited;
 	s->checksum = net->checksum;
 	s->facts = pl->facts;
 	s->verdict = pl->verdict;
@@ -473,11 +497,12 @@ static __always_inline void sample(struct pull *pl, struct task_struct *p, __u64
 	s->src = pl->src;
 	s->dst = pl->dst;
 	s->level = pl->level;
-	s->overridden = overridden;
-	s->moved = moved;
-	s->pad[0] = 0;
+	s->overridden = pl->overridden;
+	s->moved = pl->moved;
+	__builtin_memset(s->pad, 0, sizeof(s->pad));
 	bpf_core_read(s->comm, sizeof(s->comm), &p->comm);
 	bpf_ringbuf_submit(s, 0);
+	return 0;
 }
 
 /* Pulls one thread from the queue of pl->src: 1 if it did, 0 if none was approved, -1 if none may move. */
@@ -496,8 +521,6 @@ static __always_inline int take(struct pull *pl)
 	while ((p = bpf_iter_scx_dsq_next(&it))) {
 		struct task *t = task_of(p);
 		__u32 weight = SCX(p)->scx.weight;
-		_Bool overridden = 0, moved = 0;
-		__u64 waited;
 
 		if (++looks > LOOKS) {
 			n->exhausted++;
@@ -508,10 +531,11 @@ static __always_inline int take(struct pull *pl)
 		/* The guard: the source stays at least as loaded as the destination. */
 		if (src->load - weight < dst->load + weight && !(pl->idle && dst->load <= 0))
 			continue;
-		waited = pl->now - t->queued;
+		pl->waited = pl->now - t->queued;
 		pl->facts.delta = pl->now - t->last;
 		pl->facts.preferred_nid = p->numa_preferred_nid;
-		pl->facts.idle_policy = p->policy == 5;
+		pl->facts.idle_policy = p->policy == SCHED_IDLE;
+		pl->overridden = pl->moved = 0;
 		if (result < 0)
 			result = 0;
 		n->asked++;
@@ -519,20 +543,20 @@ static __always_inline int take(struct pull *pl)
 		n->unknown += pl->verdict.unknown;
 		if (pl->verdict.migrate) {
 			n->approved++;
-		} else if (pl->idle && waited > patience) {
-			overridden = 1;
+		} else if (pl->idle && pl->waited > patience) {
+			pl->overridden = 1;
 			n->overridden++;
 		} else {
-			sample(pl, p, waited, 0, 0);
+			sample(pl, p);
 			continue;
 		}
 		settle(t, p, pl->dst, pl->now);
 		if (pl->idle)
-			moved = move(&it, p, SCX_DSQ_LOCAL);
+			pl->moved = move(&it, p, SCX_DSQ_LOCAL);
 		else
-			moved = move_vtime(&it, p, pl->dst, vtime_at(t, pl->dst));
-		sample(pl, p, waited, overridden, moved);
-		if (!moved) {
+			pl->moved = move_vtime(&it, p, pl->dst, vtime_at(t, pl->dst));
+		sample(pl, p);
+		if (!pl->moved) {
 			n->lost++;
 			continue;
 		}
