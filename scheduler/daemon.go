@@ -211,7 +211,7 @@ func (d *Daemon) standby() string {
 	case err != nil:
 		d.Log.Debug("whether there is another scheduler is not known", "err", err)
 		return d.other
-	case other == d.other:
+	case other == d.other, other != "" && d.other != "": // on its way in or out
 	case other != "":
 		d.Log.Warn("another scheduler places threads: masks are given back, and nothing is changed beside it", "scheduler", other)
 		d.rested = false

@@ -3,8 +3,10 @@
 package scheduler_test
 
 import (
+	"bytes"
 	"errors"
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -88,4 +90,32 @@ func TestStandby(t *testing.T) {
 	}
 	readErr = nil
 	hold()
+}
+
+// TestStandbySaid: a scheduler that comes and goes, in several states, is said to come
+// and to go once.
+func TestStandbySaid(t *testing.T) {
+	topo, err := topology.Parse("1x2x1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := sim.New(sim.Options{Topology: topo})
+	var said bytes.Buffer
+	other := ""
+	d := &scheduler.Daemon{
+		Host: h, Enforcer: h, Scope: everything{}, Observer: &lastTick{},
+		Planner:  scheduler.NewBalancer(topo, scheduler.Config{Mode: scheduler.Own}, scheduler.Always{}),
+		Interval: time.Second, MaxFailures: 1, Topology: topo, Log: slog.New(slog.NewTextHandler(&said, nil)),
+		Other: func() (string, error) { return other, nil },
+	}
+	for _, other = range []string{"", "rusty (enabling)", "rusty (enabled)", "rusty (enabled)", "rusty (disabling)", "", ""} {
+		if err := d.Tick(t.Context(), time.Now(), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, line := range []string{"masks are given back", "balancing again"} {
+		if n := strings.Count(said.String(), line); n != 1 {
+			t.Errorf("%q is said %d times:\n%s", line, n, &said)
+		}
+	}
 }

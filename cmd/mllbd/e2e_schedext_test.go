@@ -58,7 +58,7 @@ func TestSchedExtComes(t *testing.T) {
 	d.waitAllHeld(n)
 	d.terminate()
 	said := d.stderr.String()
-	for _, want := range []string{`"mllb\" (enabled)`, "balancing again"} {
+	for _, want := range []string{"masks are given back", "balancing again"} {
 		if strings.Count(said, want) != 2 {
 			t.Errorf("%q is not said twice:\n%s", want, said)
 		}
