@@ -131,6 +131,11 @@ func (s *Scheduler) Swap(policy string, m *mlp.Model) error {
 	if err != nil {
 		return err
 	}
+	// Programs run in an RCU read-side critical section: when a grace period has gone
+	// by since the last Swap, none reads the slot any more that it took out of use.
+	if _, _, errno := unix.Syscall(unix.SYS_MEMBARRIER, membarrierGlobal, 0, 0); errno != 0 {
+		return fmt.Errorf("scx: wait until no CPU reads the policy before: membarrier: %w", errno)
+	}
 	other := 1 - s.slot
 	if err := s.objs.Nets.Put(other, n); err != nil {
 		return fmt.Errorf("scx: %w", err)
@@ -139,20 +144,12 @@ func (s *Scheduler) Swap(policy string, m *mlp.Model) error {
 		return fmt.Errorf("scx: %w", err)
 	}
 	s.slot = other
-	// Programs run in an RCU read-side critical section: when a grace period has gone
-	// by, none reads the slot any more that the next Swap writes.
-	if _, _, errno := unix.Syscall(unix.SYS_MEMBARRIER, membarrierGlobal, 0, 0); errno != 0 {
-		time.Sleep(graceful)
-	}
 	return nil
 }
 
 // membarrierGlobal is MEMBARRIER_CMD_GLOBAL (include/uapi/linux/membarrier.h), which
-// waits for a grace period; with nohz_full it is refused.
-const (
-	membarrierGlobal = 1
-	graceful         = time.Second // no program runs for as long
-)
+// waits for a grace period; with nohz_full it is refused (EINVAL).
+const membarrierGlobal = 1
 
 // Counters are what the scheduler counted, of all CPUs.
 type Counters = scxMllbCounters
