@@ -41,6 +41,7 @@ var ArmHelp = `stock            the kernel's scheduler alone, with which the oth
 MODE[:POLICY]    mllbd around the workload: observe, assist or own; ` + oneOf(armPolicy) + `
   [:FLAG=VALUE]  and flags of mllbd run: interval, max-cpu, hold, budget, lease, cool-down, model, snapshot,
   exclude, topology (own:topology=probe)
+scx[:POLICY]     mllbd with its sched_ext scheduler, --backend scx, for the workload; the same policies and flags
 kernel:MODE      a kernel with the network in it: off, replace or shadow
 with:COMMAND     COMMAND as a companion of the workload (numad, a sched_ext scheduler)
 NAME=ARM         any of them under a name of your own: again=stock compares stock with itself`
@@ -93,10 +94,14 @@ func parseSpec(spec string) (Arm, error) {
 			words = []string{"sh", "-c", "exec " + rest}
 		}
 		return Arm{Kind: With, Command: words}, nil
+	case head == "scx":
+		a, err := parseDaemon("own", rest)
+		a.Flags = append([]string{"--backend=scx"}, a.Flags...)
+		return a, err
 	case slices.Contains(armModes, head):
 		return parseDaemon(head, rest)
 	}
-	return Arm{}, fmt.Errorf("%q is not one of stock, %s, kernel:MODE, with:COMMAND", head, strings.Join(armModes, ", "))
+	return Arm{}, fmt.Errorf("%q is not one of stock, %s, scx, kernel:MODE, with:COMMAND", head, strings.Join(armModes, ", "))
 }
 
 func parseDaemon(mode, rest string) (Arm, error) {

@@ -20,6 +20,8 @@ func TestParseArm(t *testing.T) {
 		{"own:never", Arm{Name: "own:never", Kind: Daemon, Mode: "own", Policy: "never"}},
 		{"assist:interval=50ms", Arm{Name: "assist:interval=50ms", Kind: Daemon, Mode: "assist", Policy: "mlp", Flags: []string{"--interval=50ms"}}},
 		{"fast=own:cfs:interval=10ms:hold=all", Arm{Name: "fast", Kind: Daemon, Mode: "own", Policy: "cfs", Flags: []string{"--interval=10ms", "--hold=all"}}},
+		{"scx", Arm{Name: "scx", Kind: Daemon, Mode: "own", Policy: "mlp", Flags: []string{"--backend=scx"}}},
+		{"scx:never", Arm{Name: "scx:never", Kind: Daemon, Mode: "own", Policy: "never", Flags: []string{"--backend=scx"}}},
 		{"probe=own:topology=probe", Arm{Name: "probe", Kind: Daemon, Mode: "own", Policy: "mlp", Flags: []string{"--topology=probe"}}},
 		{"kernel:replace", Arm{Name: "kernel:replace", Kind: Kernel, Mode: "replace"}},
 		{"with:numad -F -i 1", Arm{Name: "with:numad -F -i 1", Kind: With, Command: []string{"numad", "-F", "-i", "1"}}},

@@ -119,7 +119,7 @@ type NodeFaults struct {
 type Runqueue struct {
 	Online             bool
 	NrRunning          uint32 // rq.nr_running
-	NrQueued           uint32 // rq.cfs.h_nr_running (6.12), h_nr_queued (6.14 and later)
+	NrQueued           uint32 // rq.cfs.h_nr_running (6.12), h_nr_queued (6.14 and later); by eBPF and rq.scx.nr_running
 	NrPreferredRunning uint32 // tasks running on their preferred node
 	NrNUMARunning      uint32 // tasks that have a preferred node
 	LoadAvg            uint64 // rq.cfs.avg.load_avg

@@ -31,6 +31,7 @@ type Filter struct {
 	Tree     Cgroups         // only threads in these cgroups, nil: anywhere
 	Lineage  bool            // only descendants of the daemon: CMD and what it left behind
 	Programs *Programs       // programs left out, or nil
+	Ext      bool            // threads of SCHED_EXT are fit, too: the scheduler is mllb's
 	Excluded Cgroups         // cgroups left out, or nil
 
 	// Cpuset returns the CPUs that a thread's cpuset allows, nil if it cannot tell;
@@ -73,7 +74,7 @@ func (f *Filter) has(s *features.Snapshot, t *features.Thread) bool {
 // unfit says why a thread is not anybody's to move, wherever it is; "" if it may be.
 func (f *Filter) unfit(t *features.Thread) string {
 	switch {
-	case t.Policy != features.SchedOther && t.Policy != features.SchedBatch:
+	case t.Policy != features.SchedOther && t.Policy != features.SchedBatch && !(f.Ext && t.Policy == features.SchedExt):
 		return "of another scheduling policy"
 	case t.Flags&neverFlags != 0 || t.TGID == 1 || t.TGID == f.Self:
 		return "of the system"

@@ -62,6 +62,7 @@ func TestFilter(t *testing.T) {
 		{"SCHED_IDLE", system, with(func(t *features.Thread) { t.Policy = features.SchedIdle }), false},
 		{"SCHED_DEADLINE", system, with(func(t *features.Thread) { t.Policy = features.SchedDeadline }), false},
 		{"SCHED_EXT", system, with(func(t *features.Thread) { t.Policy = features.SchedExt }), false},
+		{"SCHED_EXT under mllb's scheduler", Filter{Self: self, Ext: true}, with(func(t *features.Thread) { t.Policy = features.SchedExt }), true},
 		{"pid 1", system, with(func(t *features.Thread) { t.TID, t.TGID = 1, 1 }), false},
 		{"a thread of pid 1", system, with(func(t *features.Thread) { t.TGID = 1 }), false},
 		{"a kernel thread", system, with(func(t *features.Thread) { t.Flags = features.FlagKthread }), false},

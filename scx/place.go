@@ -46,9 +46,9 @@ func placesOf(t *topology.Topology, speeds []uint32) ([]place, []near, error) {
 	}
 	for _, cpu := range up {
 		p := &places[cpu]
-		p.Speed, p.Nid = features.FullSpeed, int32(t.NodeOf(cpu))
-		if cpu < len(speeds) && speeds[cpu] > 0 {
-			p.Speed = min(speeds[cpu], features.FullSpeed)
+		p.Speed, p.Nid = speedOr(0), int32(t.NodeOf(cpu))
+		if cpu < len(speeds) {
+			p.Speed = speedOr(speeds[cpu])
 		}
 		order := slices.Clone(up)
 		slices.SortStableFunc(order, func(a, b int) int {
@@ -72,6 +72,14 @@ func placesOf(t *topology.Topology, speeds []uint32) ([]place, []near, error) {
 		}
 	}
 	return places, nears, nil
+}
+
+// speedOr is a CPU's speed, or that of the fastest where it is not known.
+func speedOr(speed uint32) uint32 {
+	if speed == 0 {
+		return features.FullSpeed
+	}
+	return min(speed, features.FullSpeed)
 }
 
 // levelOf is the closest level at which two CPUs share something.

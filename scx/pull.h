@@ -127,6 +127,7 @@ MLLB_ONCE int sample(struct pull *pl, struct task_struct *p __trusted)
 	s->verdict = pl->verdict;
 	s->tid = p->pid;
 	s->tgid = p->tgid;
+	s->start = p->start_boottime;
 	s->src = pl->src;
 	s->dst = pl->dst;
 	s->level = pl->level;
@@ -171,11 +172,11 @@ static __always_inline int take(struct pull *pl)
 		pl->overridden = pl->moved = 0;
 		if (result < 0)
 			result = 0;
-		n->asked++;
+		n->asked[pl->level & 3]++;
 		decide(pl);
 		n->unknown += pl->verdict.unknown;
 		if (pl->verdict.migrate) {
-			n->approved++;
+			n->approved[pl->level & 3]++;
 		} else if (pl->idle && pl->waited > patience) {
 			pl->overridden = 1;
 			n->overridden++;

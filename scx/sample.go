@@ -14,18 +14,22 @@ import (
 
 // Sample is a decision that the scheduler made.
 type Sample struct {
+	Time     time.Duration // CLOCK_MONOTONIC
 	Decision features.Decision
 	Verdict  scheduler.Verdict
 	Level    topology.Level
 	Waited   time.Duration // in its queue
 	Checksum uint64        // of what decided
-	TID      int32
+	ID       features.ID
 	TGID     int32
 	Comm     string
 	Moved    bool
 	// Overridden: the policy said stay, but the thread had waited for too long.
 	Overridden bool
 }
+
+// tick is one of the clock ticks of a start time (USER_HZ is 100), ns.
+const tick = 10_000_000
 
 // Next waits for a sample, until the time of SetDeadline.
 func (s *Scheduler) Next(d *Sample) error {
@@ -38,8 +42,9 @@ func (s *Scheduler) Next(d *Sample) error {
 		return fmt.Errorf("scx: a sample of %d bytes: %w", len(rec.RawSample), err)
 	}
 	*d = Sample{
+		Time:  time.Duration(raw.Time),
 		Level: topology.Level(raw.Level), Waited: time.Duration(raw.Waited), Checksum: raw.Checksum,
-		TID: raw.Tid, TGID: raw.Tgid, Comm: cString(raw.Comm[:]),
+		ID: features.ID{TID: raw.Tid, Start: raw.Start / tick}, TGID: raw.Tgid, Comm: cString(raw.Comm[:]),
 		Moved: raw.Moved != 0, Overridden: raw.Overridden != 0,
 		Verdict: scheduler.Verdict{
 			Migrate: raw.Verdict.Migrate != 0, Logit: raw.Verdict.Logit, OutOfDistribution: raw.Verdict.Unknown != 0,

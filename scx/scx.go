@@ -44,20 +44,45 @@ type Scheduler struct {
 	objs    scxObjects
 	link    link.Link
 	samples *ringbuf.Reader
+	places  []place
 	slot    uint32
+}
+
+// Supported says why no scheduler can be loaded now: the kernel has no sched_ext, or
+// another one is loaded.
+func Supported() error {
+	state, ops, err := procfile.SchedExt("/")
+	switch {
+	case err != nil:
+		return fmt.Errorf("scx: %w", err)
+	case state == "":
+		return fmt.Errorf("scx: %w", ErrUnsupported)
+	case ops != "":
+		return fmt.Errorf("scx: %w: %q (%s)", ErrOccupied, ops, state)
+	}
+	return nil
+}
+
+// Probe loads the programs, which changes nothing, and says why the kernel refuses them.
+func Probe() error {
+	if err := Supported(); err != nil {
+		return err
+	}
+	if err := rlimit.RemoveMemlock(); err != nil {
+		return fmt.Errorf("scx: %w", err)
+	}
+	var objs scxObjects
+	if err := loadScxObjects(&objs, nil); err != nil {
+		return fmt.Errorf("scx: %w", err)
+	}
+	return objs.Close()
 }
 
 // Open loads the scheduler. From then on, until Close, the end of this process or an
 // error that Ended tells of, the kernel asks it.
 func Open(cfg Config) (*Scheduler, error) {
-	state, ops, err := procfile.SchedExt("/")
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("scx: %w", err)
-	case state == "":
-		return nil, fmt.Errorf("scx: %w", ErrUnsupported)
-	case ops != "":
-		return nil, fmt.Errorf("scx: %w: %q (%s)", ErrOccupied, ops, state)
+	if err := Supported(); err != nil {
+		return nil, err
 	}
 	s := new(Scheduler)
 	if err := s.open(&cfg); err != nil {
@@ -97,6 +122,7 @@ func (s *Scheduler) open(cfg *Config) error {
 	if err := s.objs.Nets.Put(s.slot, n); err != nil {
 		return err
 	}
+	s.places = places
 	for cpu := range places {
 		if err := s.objs.Places.Put(uint32(cpu), &places[cpu]); err != nil {
 			return err
@@ -147,6 +173,18 @@ func (s *Scheduler) Swap(policy string, m *mlp.Model) error {
 	return nil
 }
 
+// SetSpeed says what a CPU is worth from now on, of features.FullSpeed; 0: not known.
+func (s *Scheduler) SetSpeed(cpu int, speed uint32) error {
+	if cpu >= len(s.places) || s.places[cpu].Speed == 0 {
+		return nil // it is off line, or left out
+	}
+	s.places[cpu].Speed = speedOr(speed)
+	if err := s.objs.Places.Put(uint32(cpu), &s.places[cpu]); err != nil {
+		return fmt.Errorf("scx: %w", err)
+	}
+	return nil
+}
+
 // membarrierGlobal is MEMBARRIER_CMD_GLOBAL (include/uapi/linux/membarrier.h), which
 // waits for a grace period; with nohz_full it is refused (EINVAL).
 const membarrierGlobal = 1
@@ -161,23 +199,27 @@ func (s *Scheduler) Counters() (all Counters, err error) {
 		return all, fmt.Errorf("scx: %w", err)
 	}
 	for i := range each {
-		c := &each[i]
-		all.WakesIdle += c.WakesIdle
-		all.WakesBusy += c.WakesBusy
-		all.Enqueued += c.Enqueued
-		all.Asked += c.Asked
-		all.Approved += c.Approved
-		all.Unknown += c.Unknown
-		all.Overridden += c.Overridden
-		all.Lost += c.Lost
-		all.Exhausted += c.Exhausted
-		all.Kicked += c.Kicked
-		all.Dropped += c.Dropped
-		for l := range c.Pulled {
-			all.Pulled[l] += c.Pulled[l]
-		}
+		all.Add(&each[i])
 	}
 	return all, nil
+}
+
+// Add adds what another one counted.
+func (s *Counters) Add(c *Counters) {
+	s.WakesIdle += c.WakesIdle
+	s.WakesBusy += c.WakesBusy
+	s.Enqueued += c.Enqueued
+	s.Unknown += c.Unknown
+	s.Overridden += c.Overridden
+	s.Lost += c.Lost
+	s.Exhausted += c.Exhausted
+	s.Kicked += c.Kicked
+	s.Dropped += c.Dropped
+	for l := range c.Pulled {
+		s.Asked[l] += c.Asked[l]
+		s.Approved[l] += c.Approved[l]
+		s.Pulled[l] += c.Pulled[l]
+	}
 }
 
 // Exit is why the kernel ended a scheduler.

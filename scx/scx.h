@@ -131,8 +131,8 @@ struct mllb_counters {
 	__u64 wakes_idle;	/* threads woken on an idle CPU, */
 	__u64 wakes_busy;	/* and where none was idle */
 	__u64 enqueued;		/* to a queue */
-	__u64 asked;		/* the policy */
-	__u64 approved;
+	__u64 asked[MLLB_LEVELS]; /* the policy */
+	__u64 approved[MLLB_LEVELS];
 	__u64 unknown;		/* unlike what the model learned from */
 	__u64 overridden;	/* moved against the policy, since they waited for too long */
 	__u64 pulled[MLLB_LEVELS];
@@ -147,6 +147,7 @@ struct mllb_sample {
 	__u64 time;
 	__u64 waited;		/* ns that the task was in its queue */
 	__u64 checksum;		/* of the net that decided */
+	__u64 start;		/* task.start_boottime, ns */
 	struct mllb_facts facts;
 	struct mllb_verdict verdict;
 	__s32 tid, tgid;
@@ -171,6 +172,6 @@ _Static_assert(sizeof(struct mllb_facts) == 104, "mllb_facts");
 _Static_assert(sizeof(struct mllb_vector) == 24, "mllb_vector");
 _Static_assert(sizeof(struct mllb_verdict) == 8, "mllb_verdict");
 _Static_assert(sizeof(struct mllb_place) == 40, "mllb_place");
-_Static_assert(sizeof(struct mllb_sample) == 176, "mllb_sample");
+_Static_assert(sizeof(struct mllb_sample) == 184, "mllb_sample");
 
 #endif

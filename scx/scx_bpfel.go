@@ -18,8 +18,8 @@ type scxMllbCounters struct {
 	WakesIdle  uint64
 	WakesBusy  uint64
 	Enqueued   uint64
-	Asked      uint64
-	Approved   uint64
+	Asked      [4]uint64
+	Approved   [4]uint64
 	Unknown    uint64
 	Overridden uint64
 	Pulled     [4]uint64
@@ -58,6 +58,7 @@ type scxMllbSample struct {
 	Time     uint64
 	Waited   uint64
 	Checksum uint64
+	Start    uint64
 	Facts    struct {
 		_               structs.HostLayout
 		SrcLoad         uint64

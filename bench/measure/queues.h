@@ -41,7 +41,7 @@ struct seen {
 };
 
 /*
- * Fair threads that run or wait. Not those whose dequeue is only delayed, but for
+ * Threads of the fair class and of sched_ext that run or wait. Not those whose dequeue is only delayed, but for
  * the first releases of 6.12, which do not tell them.
  */
 static __always_inline __u32 length(struct rq *rq)
@@ -49,14 +49,14 @@ static __always_inline __u32 length(struct rq *rq)
 	struct cfs_rq *q = &rq->cfs;
 	struct cfs_rq___until_6_13 *old = (void *)q;
 	struct cfs_rq___6_13 *delayed = (void *)q;
-	__u32 n;
+	__u32 n, ext = bpf_core_field_exists(rq->scx.nr_running) ? BPF_CORE_READ(rq, scx.nr_running) : 0;
 
 	if (bpf_core_field_exists(q->h_nr_runnable))
-		return BPF_CORE_READ(q, h_nr_runnable);
+		return BPF_CORE_READ(q, h_nr_runnable) + ext;
 	n = bpf_core_field_exists(q->h_nr_queued) ? BPF_CORE_READ(q, h_nr_queued) : BPF_CORE_READ(old, h_nr_running);
 	if (bpf_core_field_exists(delayed->h_nr_delayed))
 		n -= BPF_CORE_READ(delayed, h_nr_delayed);
-	return n;
+	return n + ext;
 }
 
 static long look(void *map, const __u32 *cpu, struct mllb_place *place, struct seen *seen)

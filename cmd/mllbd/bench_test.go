@@ -3,8 +3,11 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
+	"io"
 	"os/exec"
 	"regexp"
 	"runtime"
@@ -14,6 +17,10 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"mllb/features"
+	"mllb/scheduler"
+	"mllb/topology"
 )
 
 // mass is args[0] sleeping threads and four busy ones that sleep now and then, for
@@ -53,22 +60,15 @@ func mass(args []string) error {
 
 // BenchmarkDaemon runs mllbd at ten ticks a second beside four busy threads and many
 // that sleep, and reports its own CPU time in percent of one CPU: the median of the
-// seconds of a run, so that neither the start of the threads nor a noisy second counts.
+// seconds of a run, most of which have an audit, so that neither the start of the threads
+// nor a noisy second counts.
 // The sizes take turns, so that what else this machine does is of all of them.
 func BenchmarkDaemon(b *testing.B) {
-	sizes := []int{1000, 10_000, 100_000}
 	shares := make(map[string][]float64)
-	backends := []string{"bpf"}
-	if testing.Short() {
-		sizes = sizes[:1]
-	}
 	for b.Loop() {
-		for _, backend := range backends {
-			for _, n := range sizes {
-				name := fmt.Sprintf("%s/%d-%%cpu", backend, n)
-				shares[name] = append(shares[name], secondsOf(b, "run", "--state-dir", b.TempDir(), "--mode", "own", "--hold", "busy",
-					"--snapshot", backend, "--interval", "100ms", "--max-cpu", "0", "--", "mass", strconv.Itoa(n), "20")...)
-			}
+		for _, n := range masses() {
+			name := fmt.Sprintf("%d-%%cpu", n)
+			shares[name] = append(shares[name], secondsOf(b, append(massArgs(b, n), "40")...)...)
 		}
 	}
 	for name, of := range shares {
@@ -77,6 +77,113 @@ func BenchmarkDaemon(b *testing.B) {
 	}
 	b.ReportMetric(0, "ns/op") // the load's own time
 }
+
+func masses() []int {
+	if testing.Short() {
+		return []int{1000}
+	}
+	return []int{1000, 10_000, 100_000}
+}
+
+// massArgs is an mllbd beside so many sleeping threads, but for how long they are there.
+func massArgs(b *testing.B, n int) []string {
+	return []string{"run", "--state-dir", b.TempDir(), "--mode", "own", "--hold", "busy",
+		"--snapshot", "bpf", "--interval", "100ms", "--max-cpu", "0", "--", "mass", strconv.Itoa(n)}
+}
+
+// BenchmarkTick takes the ticks of BenchmarkDaemon apart: CPU time of the snapshot, of
+// the enforcer's Sync and of the plan, the median of the ticks in us.
+func BenchmarkTick(b *testing.B) {
+	for _, n := range masses() {
+		b.Run(fmt.Sprintf("sleeping=%d", n), func(b *testing.B) {
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread()
+			s := &session{cfg: parse(b, append(massArgs(b, n)[1:], "3600")...), by: newInvocation(nil), stdout: io.Discard, stderr: io.Discard}
+			s.openLog()
+			defer s.close()
+			if err := errors.Join(s.prepare(), s.openEnforcer()); err != nil {
+				b.Fatal(err)
+			}
+			load, out := startMass(b, s.cfg.Command)
+			defer load.Wait()
+			defer load.Process.Kill()
+			if line, err := bufio.NewReader(out).ReadString('\n'); err != nil {
+				b.Fatal(line, err)
+			}
+			s.reloader = &reloader{session: s}
+			d := s.daemon()
+			spent := &stages{awake: d.Awake, Enforcer: s.enforcer, planner: d.Planner, took: make(map[string][]float64)}
+			d.Awake, d.Enforcer, d.Planner = spent, spent, spent
+			tick := func() {
+				time.Sleep(s.cfg.Interval)
+				if err := d.Tick(b.Context(), time.Now(), 0); err != nil {
+					b.Fatal(err)
+				}
+			}
+			for range 50 {
+				tick() // to hold what is busy, and to see all threads once
+			}
+			clear(spent.took)
+			for b.Loop() {
+				tick()
+			}
+			for name, of := range spent.took {
+				slices.Sort(of)
+				b.ReportMetric(of[len(of)/2], name+"-us")
+			}
+			b.ReportMetric(float64(s.enforcer.Held()), "held")
+			b.ReportMetric(0, "ns/op") // the interval
+		})
+	}
+}
+
+// startMass starts the load outside of mllbd's loop, as its child.
+func startMass(b *testing.B, command []string) (*exec.Cmd, io.Reader) {
+	load := exec.Command(command[0], command[1:]...)
+	out, err := load.StdoutPipe()
+	if err == nil {
+		err = load.Start()
+	}
+	if err != nil {
+		b.Fatal(err)
+	}
+	return load, out
+}
+
+// stages takes the CPU time of each stage of a tick.
+type stages struct {
+	awake   scheduler.AwakeHost
+	planner scheduler.Planner
+	scheduler.Enforcer
+	took map[string][]float64 // us
+}
+
+func (t *stages) time(name string, f func()) {
+	began := threadTime()
+	f()
+	t.took[name] = append(t.took[name], (threadTime()-began).Seconds()*1e6)
+}
+
+func (t *stages) Awake(s *features.Snapshot) (err error) {
+	t.time("snapshot", func() { err = t.awake.Awake(s) })
+	return err
+}
+
+func (t *stages) Sync(s *features.Snapshot) (err error) {
+	t.time("sync", func() { err = t.Enforcer.Sync(s) })
+	return err
+}
+
+func (t *stages) Plan(s *features.Snapshot) (p *scheduler.Plan) {
+	t.time("plan", func() { p = t.planner.Plan(s) })
+	return p
+}
+
+func (t *stages) Commit(s *features.Snapshot, p *scheduler.Plan, errs []error) {
+	t.planner.Commit(s, p, errs)
+}
+
+func (t *stages) SetTopology(to *topology.Topology) { t.planner.SetTopology(to) }
 
 // secondsOf runs mllbd and returns the CPU share of each second it logged.
 func secondsOf(b *testing.B, args ...string) (shares []float64) {

@@ -59,7 +59,8 @@ type runCmd struct {
 	Interval  time.Duration `help:"Time between ticks, ${min_interval} to ${max_interval}." default:"100ms"`
 	MaxCPU    float64       `name:"max-cpu" help:"CPU budget of mllbd itself, in percent of one CPU: it reduces its tick rate to stay within this. 0: no limit; see below for what it covers." placeholder:"PERCENT" default:"1"`
 	Duration  time.Duration `help:"Stop after this time; 0: no limit." default:"0s"`
-	Enforcer  string        `help:"affinity calls sched_setaffinity; cpuset makes per-CPU cpusets below --cgroup." enum:"affinity,cpuset" default:"affinity"`
+	Backend   string        `aliases:"enforcer" env:"MLLBD_BACKEND,MLLBD_ENFORCER" help:"How threads are placed: affinity sets their masks by sched_setaffinity, cpuset puts them into per-CPU cpusets below --cgroup, and scx loads a sched_ext scheduler that asks the same policy, for own; auto is scx for own of a whole host where that works, and otherwise affinity. See below." enum:"${backends}" default:"auto"`
+	Fallback  string        `help:"What --backend scx goes on with if its scheduler cannot be loaded or the kernel ends it: nothing, or affinity." enum:"none,affinity" default:"none"`
 	Cgroup    string        `help:"Manage only threads in this cgroup and below it: a directory of any mounted hierarchy, absolute or relative to its mount." placeholder:"DIR"`
 	Hold      string        `help:"What own holds: busy threads whose place is worth it, every busy thread, or all that it manages (worth, busy, all); see below." enum:"${holds}" default:"worth"`
 	Exclude   []string      `help:"Do not manage these: programs (the name of a process or of its executable), single threads by name, or cgroups (with a '/'; one that comes later by its full directory)." placeholder:"NAME|CGROUP"`
@@ -99,6 +100,13 @@ program keeps the mask it was held by, unless mllbd is root.
 worse places: slower CPUs, shared cores, other caches or nodes. Elsewhere the
 kernel's freedom to move it is worth more: what mllbd moved is let go after its
 cool-down. Under --policy never, every busy thread is held.
+
+--backend scx narrows no mask: the kernel asks mllb's scheduler where a thread
+that wakes is to run, and what an idle CPU pulls. With CMD or --cgroup it is for
+those threads alone, which are put into the scheduling class SCHED_EXT and back;
+the kernel runs that class after the fair one, so beside other busy threads they
+get what is left. --hold, --budget, --lease and --cool-down are for the other
+backends.
 
 Under sudo, CMD runs as the user who called sudo: with their groups and no
 capabilities, and with HOME, USER and LOGNAME set. --user root runs it as root.
@@ -143,7 +151,8 @@ var (
 )
 
 var defaults = kong.Vars{
-	"modes": strings.Join(modes, ","), "holds": strings.Join(holds, ","),
+	"backends": strings.Join(backends, ","),
+	"modes":    strings.Join(modes, ","), "holds": strings.Join(holds, ","),
 	"policies": strings.Join(scheduler.PolicyNames(), ","), "policy": scheduler.PolicyNames()[0],
 	"config": defaultConfig, "profile_dir": profileDir,
 	"man_section": "8", "version": "mllbd " + version.Read().String(),
@@ -198,7 +207,10 @@ func (c *runCmd) Validate() error {
 
 // defaultMode changes only what somebody named.
 func (c *runCmd) defaultMode() string {
-	if c.Root == "/" && (len(c.Command) > 0 || c.Cgroup != "") {
+	switch {
+	case c.Backend == backendSCX:
+		return "own"
+	case c.Root == "/" && c.scoped():
 		return "assist"
 	}
 	return "observe"
@@ -215,8 +227,14 @@ func (c *runCmd) validateUse() error {
 		return fmt.Errorf("--model is for --policy mlp, not %s", c.Policy)
 	case c.User != "" && len(c.Command) == 0:
 		return errors.New("--user is for CMD")
-	case c.Enforcer == "cpuset" && c.Cgroup == "":
-		return errors.New("--enforcer cpuset needs --cgroup: it makes its cpusets there")
+	case c.Backend == backendCPUSet && c.Cgroup == "":
+		return errors.New("--backend cpuset needs --cgroup: it makes its cpusets there")
+	case c.Backend == backendSCX && c.Mode != "own":
+		return fmt.Errorf("--backend scx schedules by itself, as --mode own does; --mode %s does not", c.Mode)
+	case c.Backend == backendSCX && !c.scoped() && len(c.Exclude) > 0:
+		return errors.New("--exclude: a sched_ext scheduler of the whole host leaves nothing out; name what it is for by --cgroup")
+	case c.Fallback != "none" && c.Backend != backendSCX:
+		return errors.New("--fallback is for --backend scx")
 	case c.Root != "/" && c.Speed == "canary":
 		return errors.New("--speed canary measures the CPUs of this machine, not --root")
 	case c.Root != "/" && c.Mode != "observe":

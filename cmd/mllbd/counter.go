@@ -13,6 +13,7 @@ import (
 	"mllb/features/speed"
 	"mllb/internal/number"
 	"mllb/scheduler"
+	"mllb/scx"
 	"mllb/topology"
 )
 
@@ -47,6 +48,7 @@ const (
 	unitTasks      unit = "tasks"
 	unitWrites     unit = "writes"
 	unitLooks      unit = "looks"
+	unitWakes      unit = "wakes"
 	unitSpeed      unit = "speed"
 )
 
@@ -75,6 +77,7 @@ var (
 	byOutput  = []string{"output"}
 	byCPU     = []string{"cpu"}
 	byUse     = []string{"use"}
+	byPlace   = []string{"on"}
 )
 
 var counterTable = []counter{
@@ -100,8 +103,17 @@ var counterTable = []counter{
 	{"moved", "moves_total", counted, unitDecisions, everywhere, byLevel, "Moves that took effect.", levels(func(c *counters) *perLevel { return &c.Moves })},
 	{"undone", "moves_undone_total", counted, unitDecisions, everywhere | ifAny, nil, "Moves that the kernel undid within a second after the thread was let go.", one(func(c *counters) uint64 { return c.Undone })},
 	{"out_of_distribution", "decisions_out_of_distribution_total", counted, unitDecisions, everywhere | ifAny, nil, "Decisions unlike any in the model's training data, which policy cfs answered.", one(func(c *counters) uint64 { return c.OutOfDistribution })},
+	{"overridden", "decisions_overridden_total", counted, unitDecisions, everywhere | ifAny, nil, "Threads that an idle CPU pulled against the policy, since they had waited for too long.", inKernel(func(c *scx.Counters) uint64 { return c.Overridden })},
+	{"pulls_lost", "pulls_lost_total", counted, unitDecisions, everywhere | ifAny, nil, "Threads that were to be pulled, but another CPU was faster.", inKernel(func(c *scx.Counters) uint64 { return c.Lost })},
+	{"", "pulls_exhausted_total", counted, unitDecisions, 0, nil, "Looks at a queue that ended at the bound on candidates.", inKernel(func(c *scx.Counters) uint64 { return c.Exhausted })},
 	{"", "kernel_decisions_total", counted, unitDecisions, 0, byAnswers, "Decisions of the kernel that were put to the policy too.", eachAnswer},
 	{"", "kernel_decisions_lost_total", counted, unitDecisions, 0, nil, "Decisions of the kernel that were not seen.", eachLost},
+
+	{"wakes", "wakes_total", counted, unitWakes, inView | inSummary | ifAny, byPlace, "Threads that woke under sched_ext, by where: on an idle CPU, or where none was idle.", eachWake},
+	{"enqueued", "enqueues_total", counted, unitWakes, inView | inSummary | ifAny, nil, "Threads that were queued under sched_ext.", inKernel(func(c *scx.Counters) uint64 { return c.Enqueued })},
+	{"kicked", "kicks_total", counted, unitWakes, inSummary | ifAny, nil, "Idle CPUs told under sched_ext that threads wait elsewhere.", inKernel(func(c *scx.Counters) uint64 { return c.Kicked })},
+	{"", "samples_dropped_total", counted, unitDecisions, 0, nil, "Decisions under sched_ext that were to be events, but for which there was no room.", inKernel(func(c *scx.Counters) uint64 { return c.Dropped })},
+	{"sched_ext_ended", "sched_ext_exits_total", counted, unitWakes, everywhere | ifAny, nil, "How often the kernel ended the sched_ext scheduler.", one(func(c *counters) uint64 { return c.SchedExtExits })},
 
 	{"held_in_place", "holds_in_place_total", counted, unitHolds, inSummary, nil, "Threads held on the CPU where they were.", one(func(c *counters) uint64 { return c.InPlace })},
 	{"holds_failed", "holds_failed_total", counted, unitHolds, inLog | inSummary, nil, "Holds that failed.", one(func(c *counters) uint64 { return c.HoldFailed })},
@@ -129,6 +141,22 @@ var counterTable = []counter{
 // one is the value of a counter that is no family.
 func one[T int | uint32 | uint64 | float64](value func(c *counters) T) func(*counters, emit) {
 	return func(c *counters, emit emit) { emit(float64(value(c))) }
+}
+
+// inKernel is a value that the sched_ext scheduler counts.
+func inKernel(value func(c *scx.Counters) uint64) func(*counters, emit) {
+	return func(c *counters, emit emit) {
+		if c.Kernel != nil {
+			emit(float64(value(c.Kernel)))
+		}
+	}
+}
+
+func eachWake(c *counters, emit emit) {
+	if c.Kernel != nil {
+		emit(float64(c.Kernel.WakesIdle), "idle")
+		emit(float64(c.Kernel.WakesBusy), "busy")
+	}
 }
 
 func levels(of func(c *counters) *perLevel) func(*counters, emit) {

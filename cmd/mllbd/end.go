@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -59,8 +60,12 @@ func fileOf(out io.Writer) *os.File {
 
 // restore gives every thread its owner's mask back.
 func (s *session) restore() error {
+	var unloaded error
+	if s.kernel != nil {
+		unloaded = s.kernel.close()
+	}
 	if s.enforcer == nil {
-		return nil
+		return unloaded
 	}
 	report, err := s.enforcer.Close()
 	s.enforcer = nil
@@ -69,9 +74,9 @@ func (s *session) restore() error {
 		s.log.Warn(note)
 	}
 	if report.Failed > 0 || err != nil {
-		return fmt.Errorf("restore masks: %w", &leftError{report.Failed, s.cfg.StateDir, err})
+		return errors.Join(unloaded, fmt.Errorf("restore masks: %w", &leftError{report.Failed, s.cfg.StateDir, err}))
 	}
-	return nil
+	return unloaded
 }
 
 // leftError says that masks are left: those of what an unprivileged user's CMD

@@ -15,6 +15,8 @@ import (
 	"mllb/features"
 	"mllb/internal/namedfile"
 	"mllb/scheduler"
+	"mllb/scx"
+	"mllb/topology"
 )
 
 // eventsFlush is how long a line waits for others to be written with, and
@@ -91,31 +93,75 @@ func (e *events) Tick(t *scheduler.Tick) {
 	}
 }
 
+// event is one line.
+type event struct {
+	at      time.Time
+	task    features.ID
+	tgid    int32
+	comm    string
+	from    int32
+	to      int32
+	level   topology.Level
+	facts   *features.Decision
+	asked   bool
+	verdict scheduler.Verdict
+	active  bool
+	gain    int64
+	applied bool
+	why     string
+}
+
 func (e *events) write(t *scheduler.Tick, c *scheduler.Candidate) {
-	applied, why := outcome(t, c)
 	th := &t.Snapshot.Threads[c.Thread]
-	b := append(e.line[:0], `{"time":"`...)
-	b = t.Start.UTC().AppendFormat(b, time.RFC3339Nano)
-	b = appendInt(b, `","task":{"tid":`, int64(th.TID))
-	b = appendInt(b, `,"tgid":`, int64(th.TGID))
-	b = append(b, `,"start":`...)
-	b = strconv.AppendUint(b, th.Start, 10)
-	b = append(b, `,"comm":`...)
-	b = appendJSON(b, th.Name())
-	b = appendInt(b, `},"from":`, int64(c.From))
-	b = appendInt(b, `,"to":`, int64(c.To))
-	b = append(append(append(b, `,"level":"`...), c.Level.String()...), '"')
-	b = appendWorth(b, &c.Decision)
-	if c.Asked {
-		b = e.appendVerdict(b, c)
+	v := event{
+		at: t.Start, task: th.ID, tgid: th.TGID, comm: th.Name(), from: c.From, to: c.To, level: c.Level,
+		facts: &c.Decision, asked: c.Asked, verdict: c.Verdict, active: c.Active, gain: c.Gain,
 	}
-	if c.Active {
+	v.applied, v.why = outcome(t, c)
+	e.add(&v)
+}
+
+// sample writes a decision of the sched_ext scheduler.
+func (e *events) sample(now time.Time, d *scx.Sample) {
+	v := event{
+		at: now, task: d.ID, tgid: d.TGID, comm: d.Comm, from: d.Decision.SrcCPU, to: d.Decision.DstCPU, level: d.Level,
+		facts: &d.Decision, asked: true, verdict: d.Verdict, applied: d.Moved, why: scheduler.Moved.String(),
+	}
+	switch {
+	case d.Moved && d.Overridden:
+		v.why = "overridden"
+	case d.Moved:
+	case d.Verdict.Migrate:
+		v.why = "lost"
+	default:
+		v.why = scheduler.Stay.String()
+	}
+	e.add(&v)
+}
+
+func (e *events) add(v *event) {
+	b := append(e.line[:0], `{"time":"`...)
+	b = v.at.UTC().AppendFormat(b, time.RFC3339Nano)
+	b = appendInt(b, `","task":{"tid":`, int64(v.task.TID))
+	b = appendInt(b, `,"tgid":`, int64(v.tgid))
+	b = append(b, `,"start":`...)
+	b = strconv.AppendUint(b, v.task.Start, 10)
+	b = append(b, `,"comm":`...)
+	b = appendJSON(b, v.comm)
+	b = appendInt(b, `},"from":`, int64(v.from))
+	b = appendInt(b, `,"to":`, int64(v.to))
+	b = append(append(append(b, `,"level":"`...), v.level.String()...), '"')
+	b = appendWorth(b, v.facts)
+	if v.asked {
+		b = e.appendVerdict(b, v)
+	}
+	if v.active {
 		b = append(b, `,"active":true`...)
 	}
-	b = appendFloat(append(b, `,"gain":`...), float64(c.Gain)/features.FullSpeed)
+	b = appendFloat(append(b, `,"gain":`...), float64(v.gain)/features.FullSpeed)
 	b = append(appendJSON(append(b, `,"policy":`...), e.policy), `,"applied":`...)
-	b = append(strconv.AppendBool(b, applied), `,"why":`...)
-	b = append(appendJSON(b, why), "}\n"...)
+	b = append(strconv.AppendBool(b, v.applied), `,"why":`...)
+	b = append(appendJSON(b, v.why), "}\n"...)
 	e.line = b
 	e.size += len(b)
 	e.out.add(b)
@@ -129,22 +175,22 @@ func appendWorth(b []byte, d *features.Decision) []byte {
 	return appendInt(b, `,"dst_busy_siblings":`, int64(d.DstBusySiblings))
 }
 
-func (e *events) appendVerdict(b []byte, c *scheduler.Candidate) []byte {
-	e.set.Floats(e.values, &c.Decision)
+func (e *events) appendVerdict(b []byte, v *event) []byte {
+	e.set.Floats(e.values, v.facts)
 	b = append(b, `,"features":`...)
 	sep := byte('{')
-	for i, v := range e.values {
+	for i, value := range e.values {
 		b = append(append(append(b, sep), e.names[i]...), ':')
-		b = appendFloat(b, float64(v))
+		b = appendFloat(b, float64(value))
 		sep = ','
 	}
-	if c.Verdict.OutOfDistribution { // the network was not asked; the key is older than the name
+	if v.verdict.OutOfDistribution { // the network was not asked; the key is older than the name
 		b = append(b, `},"outside":true`...)
 	} else {
 		b = append(b, `},"logit":`...)
-		b = appendFloat(b, features.ToFloat(c.Verdict.Logit))
+		b = appendFloat(b, features.ToFloat(v.verdict.Logit))
 	}
-	if c.Verdict.Migrate {
+	if v.verdict.Migrate {
 		return append(b, `,"verdict":"migrate"`...)
 	}
 	return append(b, `,"verdict":"stay"`...)

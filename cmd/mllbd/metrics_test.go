@@ -24,7 +24,7 @@ import (
 )
 
 // parse is a command line of `mllbd run` as the program would parse it.
-func parse(t *testing.T, args ...string) *runCmd {
+func parse(t testing.TB, args ...string) *runCmd {
 	t.Helper()
 	var c cli
 	parser, err := kong.New(&c, kong.DefaultEnvars("MLLBD"), defaults)

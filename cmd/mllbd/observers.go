@@ -42,7 +42,11 @@ func (s *session) observers() observers {
 		r.out, s.stats.outputs[toView] = s.view, s.view
 	}
 	s.reporter = r
-	all := observers{&s.stats, &s.troubles}
+	all := observers{&s.stats}
+	if s.kernel != nil {
+		all = append(all, s.kernel)
+	}
+	all = append(all, &s.troubles)
 	if s.agreement != nil {
 		all = append(all, s.agreement)
 	}

@@ -18,35 +18,42 @@ import (
 	"mllb/scheduler"
 )
 
-// openPolicy makes the policy, with its model where it has one; set is in which
-// events show decisions.
-func (c *runCmd) openPolicy(log *slog.Logger) (policy scheduler.Policy, set *features.Set, name string, err error) {
+// judge is what decides.
+type judge struct {
+	policy scheduler.Policy
+	model  *mlp.Model    // of policy mlp, else nil
+	name   string        // of the model
+	set    *features.Set // in which events show decisions
+}
+
+// openPolicy makes the policy, with its model where it has one.
+func (c *runCmd) openPolicy(log *slog.Logger) (d judge, err error) {
 	// Policies without a model are shown in the set that has every feature.
-	if set, err = features.Lookup("locality17"); err != nil {
-		return nil, nil, "", err
+	if d.set, err = features.Lookup("locality17"); err != nil {
+		return d, err
 	}
-	var model *mlp.Model
 	if c.Policy == "mlp" {
-		if name = "built-in"; c.Model == "" {
-			model, err = mlp.Default()
+		if d.name = "built-in"; c.Model == "" {
+			d.model, err = mlp.Default()
 		} else {
-			name = filepath.Base(c.Model)
-			model, err = mlp.LoadFile(c.Model)
+			d.name = filepath.Base(c.Model)
+			d.model, err = mlp.LoadFile(c.Model)
 		}
 		if err != nil {
-			return nil, nil, "", err
+			return d, err
 		}
-		set = model.Set
-		if doubt := mlp.Doubt(model.Provenance.Metrics); doubt != "" {
-			log.Warn("the model "+doubt, "model", name)
+		d.set = d.model.Set
+		if doubt := mlp.Doubt(d.model.Provenance.Metrics); doubt != "" {
+			log.Warn("the model "+doubt, "model", d.name)
 		}
 	}
-	policy, err = scheduler.NewPolicy(c.Policy, model)
-	return policy, set, name, err
+	d.policy, err = scheduler.NewPolicy(c.Policy, d.model)
+	return d, err
 }
 
 func (s *session) openPolicy() (err error) {
-	s.policy, s.set, s.id.Model, err = s.cfg.openPolicy(s.log)
+	s.judge, err = s.cfg.openPolicy(s.log)
+	s.id.Model = s.name
 	return err
 }
 
@@ -114,12 +121,12 @@ func (s *session) firstSnapshot() error {
 // openEnforcer takes the lock, heals what a killed predecessor left, and starts
 // to follow forks where the kernel can tell of them.
 func (s *session) openEnforcer() error {
-	if s.cfg.Mode == "observe" {
-		return nil
-	}
 	cfg := affinity.Config{
 		Root: s.cfg.Root, StateDir: s.cfg.StateDir,
-		Kind: s.cfg.Enforcer, Cgroup: s.cgroup, Log: s.log,
+		Kind: affinity.KindAffinity, Cgroup: s.cgroup, Log: s.log,
+	}
+	if s.cfg.Backend == backendCPUSet {
+		cfg.Kind = affinity.KindCPUSet
 	}
 	var err error
 	if s.marks, err = openMarks(&cfg); err != nil {
@@ -151,7 +158,6 @@ func (s *session) openEnforcer() error {
 	if s.forks != nil {
 		go s.forks.run(enforcer)
 	}
-	s.openIdle()
 	return nil
 }
 

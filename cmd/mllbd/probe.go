@@ -3,9 +3,11 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -26,6 +28,7 @@ import (
 	"mllb/internal/denial"
 	"mllb/internal/number"
 	"mllb/internal/procfile"
+	"mllb/scx"
 	"mllb/topology"
 )
 
@@ -278,6 +281,20 @@ func probeNUMA(root string) (string, error) {
 		return "", errors.New("it is off")
 	}
 	return "on", nil
+}
+
+func probeOwnSchedExt(root string) (string, error) {
+	if root != "/" {
+		return "", errors.New("only of the running kernel")
+	}
+	whole := &session{cfg: &runCmd{common: common{Root: root}}, log: slog.New(slog.DiscardHandler)}
+	if err := cmp.Or(whole.schedExtFits(), scx.Probe()); err != nil {
+		return "", err
+	}
+	if served, err := scx.Served(); err != nil || !served {
+		return "with CMD or --cgroup its threads can starve beside busy ones: the kernel has no deadline server for SCHED_EXT", err
+	}
+	return "the programs load", nil
 }
 
 func probeSchedExt(root string) (string, error) {

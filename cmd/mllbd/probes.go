@@ -46,6 +46,7 @@ func (c *checkCmd) probes() probed {
 		{Name: "numa-balancing", What: "preferred nodes and NUMA faults", Needs: "sysctl kernel.numa_balancing", run: probeNUMA},
 		{Name: "left-out", What: "CPUs that the kernel's balancer leaves alone", Needs: "CONFIG_SCHEDSTATS, to see those without a sched domain", run: probeLeftOut},
 		{Name: "no-sched-ext", What: "no sched_ext scheduler that assist and own would fight", Needs: "none loaded", run: probeSchedExt},
+		{Name: "sched-ext", What: "a sched_ext scheduler of mllb's own", Needs: "Linux 6.12 with CONFIG_SCHED_CLASS_EXT, BTF, CAP_BPF and CAP_PERFMON, cgroups with equal shares, no core scheduling", run: probeOwnSchedExt},
 		{Name: "alone", What: "no other mllbd", Needs: "that none is running", run: c.probeAlone},
 		{Name: "restored", What: "nothing left by a killed mllbd", Needs: "mllbd restore, or the next mllbd run", run: c.probeJournal},
 		{Name: "state-dir", What: "a directory for the journal of what is to be undone", Needs: "root, or --state-dir", run: c.probeStateDir},

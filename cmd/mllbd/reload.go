@@ -12,7 +12,6 @@ import (
 	"github.com/alecthomas/kong"
 	"github.com/coreos/go-systemd/v22/daemon"
 
-	"mllb/features"
 	"mllb/internal/cgroup"
 	"mllb/scheduler"
 )
@@ -30,10 +29,8 @@ func reloadableFlags() string {
 
 // change is what a reload found, ready to take effect: nothing in it can fail any more.
 type change struct {
-	cfg      *runCmd
-	policy   scheduler.Policy
-	set      *features.Set
-	model    string
+	cfg *runCmd
+	judge
 	programs *scheduler.Programs
 	excluded []*cgroup.Tree
 }
@@ -73,8 +70,11 @@ func (r *reloader) Tick(*scheduler.Tick) {
 
 // use has the model that was read decide, and be shown.
 func (r *reloader) use(c *change) {
-	r.policy, r.set, r.id.Model = c.policy, c.set, c.model
+	r.judge, r.id.Model = c.judge, c.name
 	r.balancer.SetPolicy(r.policy)
+	if r.kernel != nil {
+		r.kernel.swap()
+	}
 	if r.agreement != nil {
 		r.agreement.policy = r.policy
 	}
@@ -122,7 +122,7 @@ func (s *session) reread() (*change, error) {
 	cfg := &next.Run
 	cfg.Policy, cfg.Root = s.cfg.Policy, s.cfg.Root
 	c := &change{cfg: cfg}
-	if c.policy, c.set, c.model, err = cfg.openPolicy(s.log); err != nil {
+	if c.judge, err = cfg.openPolicy(s.log); err != nil {
 		return nil, err
 	}
 	c.programs, c.excluded, err = s.excludes(cfg.Exclude, true)

@@ -8,6 +8,7 @@ import (
 	"io"
 
 	"mllb/affinity"
+	"mllb/scx"
 )
 
 // run undoes what a killed mllbd left. Nothing to undo is success; anything
@@ -23,6 +24,16 @@ func (c *restoreCmd) run(stdout io.Writer) error {
 	}
 	if err == nil || errors.Is(err, affinity.ErrDamaged) {
 		fmt.Fprintln(stdout, report)
+	}
+	if c.Root == "/" {
+		back, left, extErr := scx.Restore(c.StateDir)
+		if back > 0 {
+			fmt.Fprintf(stdout, "%d threads put back from SCHED_EXT\n", back)
+		}
+		if left > 0 {
+			extErr = errors.Join(extErr, fmt.Errorf("threads left in SCHED_EXT: %d; try again", left))
+		}
+		err = errors.Join(err, extErr)
 	}
 	if report.Failed > 0 {
 		err = errors.Join(fmt.Errorf("masks left: %d; the journal stays, try again", report.Failed), err)

@@ -17,7 +17,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"mllb/affinity"
-	"mllb/features"
 	"mllb/features/bpf"
 	"mllb/features/speed"
 	"mllb/features/trace"
@@ -73,9 +72,8 @@ type session struct {
 	log            *slog.Logger
 	logLevel       slog.LevelVar
 
-	id        identity
-	policy    scheduler.Policy
-	set       *features.Set // in which events show decisions
+	id identity
+	judge
 	topology  *topology.Topology
 	profile   *topoprobe.Profile // of --topology, or nil
 	scope     *scheduler.Filter
@@ -102,6 +100,7 @@ type session struct {
 	troubles  troubles
 
 	enforcer *affinity.Enforcer // nil in observe, and once closed
+	kernel   *schedExt          // the sched_ext scheduler, or nil
 	marks    *bpf.Reader
 	forks    *forkTracer
 	idle     *idleWatch // nil where there is none
@@ -111,10 +110,7 @@ type session struct {
 
 // prepare checks everything and opens what changes nothing.
 func (s *session) prepare() error {
-	s.id = identity{Mode: s.cfg.Mode, Policy: s.cfg.Policy, Enforcer: s.cfg.Enforcer}
-	if s.cfg.Mode == "observe" {
-		s.id.Enforcer = "none"
-	}
+	s.id = identity{Mode: s.cfg.Mode, Policy: s.cfg.Policy, Enforcer: "none"}
 	for _, step := range []func() error{
 		s.openPolicy, s.cfg.checkSchedExt, s.findAccount, s.checkCaps, s.openProfile, s.readTopology, s.openScope, s.openHost, s.openOutputs, s.openAgreement, s.openManager,
 	} {
@@ -195,7 +191,7 @@ func (s *session) balance(ctx context.Context) error {
 	defer cancel()
 	// Caught before anything is held, so that no signal skips the restore.
 	defer s.catch(cancel)()
-	if err := s.openEnforcer(); err != nil {
+	if err := s.openBackend(); err != nil {
 		return err
 	}
 	if err := s.startChild(cancel); err != nil {
@@ -210,12 +206,18 @@ func (s *session) balance(ctx context.Context) error {
 		s.agreement.done, s.stats.agreement = cancel, s.agreement
 	}
 	s.reloader = &reloader{session: s}
+	if s.kernel != nil {
+		s.kernel.cancel = cancel
+	}
 	s.troubles = troubles{log: s.log, stats: &s.stats, cfg: s.cfg, scope: s.scope}
 	if r, ok := s.host.(procHost); ok {
 		s.troubles.unread = func() (uint64, error) { return r.Errors(), r.LastError() }
 	}
 	defer s.obeyHangups(cancel)()
 	err := s.guard(ctx)
+	if s.kernel != nil {
+		err = errors.Join(err, s.kernel.err)
+	}
 	s.manager.tell(daemon.SdNotifyStopping)
 	s.closeSpeeds()
 	s.closeServer()
@@ -292,7 +294,7 @@ func (s *session) startChild(cancel context.CancelFunc) (err error) {
 	if err := s.by.leaveHangups(); err != nil {
 		return err
 	}
-	if s.child, err = startChild(s.cfg.Command, s.account); err != nil {
+	if s.child, err = s.kernel.start(s.cfg.Command, s.account); err != nil {
 		return err
 	}
 	go func() {
@@ -318,6 +320,24 @@ func (s *session) guard(ctx context.Context) (err error) {
 func (s *session) loop(ctx context.Context) error {
 	s.openSpeeds()
 	s.stats.start, s.stats.cpu = time.Now(), cpuTime()
+	d := s.daemon()
+	if s.events != nil {
+		s.stats.outputs[toEvents] = s.events.out
+	}
+	if s.server != nil {
+		s.metrics = newMetrics(&s.stats, s.id)
+		s.server.serve(s.metrics, healthyTicks*s.cfg.Interval+s.maxNap())
+	}
+	if err := settle(); err != nil {
+		s.log.Debug("memory that only the start needed is kept", "err", err)
+	}
+	s.log.Info("balancing", "mode", s.id.Mode, "policy", s.id.Policy, "snapshots", s.id.Backend,
+		"enforcer", s.id.Enforcer, "topology", s.topology.String())
+	return d.Run(ctx)
+}
+
+// daemon makes the daemon of what is open.
+func (s *session) daemon() *scheduler.Daemon {
 	cfg := scheduler.Config{Mode: s.cfg.mode(), Hold: s.cfg.hold(), Budget: s.cfg.Budget, CoolDown: s.cfg.CoolDown, Newborn: s.newborn}
 	balancer := scheduler.NewBalancer(s.topology, cfg, s.policy)
 	d := &scheduler.Daemon{
@@ -336,7 +356,10 @@ func (s *session) loop(ctx context.Context) error {
 		d.Awake = r
 	}
 	s.reloader.daemon, s.reloader.balancer = d, balancer
-	if s.enforcer != nil {
+	switch {
+	case s.kernel != nil:
+		s.kernel.steer(d, balancer)
+	case s.enforcer != nil:
 		d.Enforcer = s.enforcer
 	}
 	if s.canary != nil {
@@ -348,17 +371,5 @@ func (s *session) loop(ctx context.Context) error {
 	if cfg.Mode == scheduler.Assist {
 		d.Lease = s.cfg.Lease
 	}
-	if s.events != nil {
-		s.stats.outputs[toEvents] = s.events.out
-	}
-	if s.server != nil {
-		s.metrics = newMetrics(&s.stats, s.id)
-		s.server.serve(s.metrics, healthyTicks*s.cfg.Interval+s.maxNap())
-	}
-	if err := settle(); err != nil {
-		s.log.Debug("memory that only the start needed is kept", "err", err)
-	}
-	s.log.Info("balancing", "mode", s.id.Mode, "policy", s.id.Policy, "snapshots", s.id.Backend,
-		"enforcer", s.id.Enforcer, "topology", s.topology.String())
-	return d.Run(ctx)
+	return d
 }

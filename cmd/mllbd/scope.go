@@ -41,8 +41,8 @@ func (s *session) openScope() (err error) {
 		if err != nil {
 			return err
 		}
-		if s.cfg.Enforcer == "cpuset" && dir.Hierarchy != 0 && !slices.Contains(dir.Controllers, "cpuset") {
-			return fmt.Errorf("--enforcer cpuset: %s is in the hierarchy of %s, not of cpuset", dir.Path, strings.Join(dir.Controllers, ","))
+		if s.cfg.Backend == backendCPUSet && dir.Hierarchy != 0 && !slices.Contains(dir.Controllers, "cpuset") {
+			return fmt.Errorf("--backend cpuset: %s is in the hierarchy of %s, not of cpuset", dir.Path, strings.Join(dir.Controllers, ","))
 		}
 		s.hierarchy, s.cgroup = dir.Hierarchy, dir.Path
 		trees.scope = cgroup.NewTree(dir)

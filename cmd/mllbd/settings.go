@@ -47,9 +47,9 @@ func parseSettings(path string, text []byte, known map[string]*kong.Flag) (map[s
 	for i := 0; i < len(top.Content); i += 2 {
 		key, value := top.Content[i], top.Content[i+1]
 		from := fmt.Sprintf("%s:%d", path, key.Line)
-		v, err := settingFor(known, settings, key.Value, value)
+		name, v, err := settingFor(known, settings, key.Value, value)
 		if err == nil {
-			settings[key.Value] = setting{v, from}
+			settings[name] = setting{v, from}
 		} else if first == nil {
 			first = fmt.Errorf("%s: %w", from, err)
 		}
@@ -57,20 +57,25 @@ func parseSettings(path string, text []byte, known map[string]*kong.Flag) (map[s
 	return settings, first
 }
 
-// settingFor returns the value of a key that is a flag and not set before.
-func settingFor(known map[string]*kong.Flag, settings map[string]setting, key string, value *yaml.Node) (any, error) {
+// settingFor returns the value of a key that is a flag, by its name or an older one,
+// and not set before.
+func settingFor(known map[string]*kong.Flag, settings map[string]setting, key string, value *yaml.Node) (name string, v any, err error) {
 	flag := known[key]
+	for _, f := range known {
+		if slices.Contains(f.Aliases, key) {
+			flag = f
+		}
+	}
 	if flag == nil {
-		return nil, fmt.Errorf("unknown key %q%s", key, nearest(key, slices.Sorted(maps.Keys(known))))
+		return "", nil, fmt.Errorf("unknown key %q%s", key, nearest(key, slices.Sorted(maps.Keys(known))))
 	}
-	if _, twice := settings[key]; twice {
-		return nil, fmt.Errorf("%s is set twice", key)
+	if _, twice := settings[flag.Name]; twice {
+		return "", nil, fmt.Errorf("%s is set twice", key)
 	}
-	v, err := settingOf(value, flag.IsSlice())
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", key, err)
+	if v, err = settingOf(value, flag.IsSlice()); err != nil {
+		return "", nil, fmt.Errorf("%s: %w", key, err)
 	}
-	return v, nil
+	return flag.Name, v, nil
 }
 
 func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" }

@@ -11,6 +11,7 @@ import (
 
 	"mllb/features/speed"
 	"mllb/scheduler"
+	"mllb/scx"
 	"mllb/topology"
 )
 
@@ -62,6 +63,9 @@ type counters struct {
 	CgroupsGone  int // that flags name, and that are not there now
 	Nodes        []nodeStat
 	LeftOut      []topology.LeftOut // CPUs that nobody balances
+
+	Kernel        *scx.Counters // what the sched_ext scheduler counted; nil without one
+	SchedExtExits uint64        // how often the kernel ended it
 
 	Speeds      []speed.CPU        // of the CPUs that are measured
 	Looks       *speed.Counts      // at them; nil where none is

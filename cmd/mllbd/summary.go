@@ -74,6 +74,9 @@ func writeSummary(w io.Writer, c *counters, up time.Duration, share float64, mod
 	}
 	fmt.Fprintf(w, "mllbd: decisions: %s\n", of(unitDecisions))
 	fmt.Fprintf(w, "mllbd: %s; refused: %s\n", of(unitHolds), c.reasons())
+	if wakes := of(unitWakes); wakes != "" {
+		fmt.Fprintf(w, "mllbd: sched_ext: %s\n", wakes)
+	}
 	if c.Compared != nil {
 		fmt.Fprintf(w, "mllbd: agrees with %s\n", c.Compared)
 	}

@@ -37,19 +37,20 @@ func TestVerdicts(t *testing.T) {
 	}{
 		"all": {nil, nil},
 		"nobody": {map[string]error{"snapshot-bpf": why("caps"), "decisions-fentry": why("caps"), "decisions": why("caps"), "affinity-others": why("nice"), "state-dir": why("dir")},
-			map[string]string{"assist": "nice", "own": "nice", "cpuset": "nice", "collect": "caps", "compare": "caps", "latency": "caps", "bench": "dir"}},
+			map[string]string{"assist": "nice", "own": "nice", "cpuset": "nice", "scx": "nice", "collect": "caps", "compare": "caps", "latency": "caps", "bench": "dir"}},
 		"no eBPF":           {noBPF, map[string]string{"collect": "caps", "compare": "caps", "latency": "caps"}},
 		"no schedstats":     {map[string]error{"decisions": why("schedstats")}, map[string]string{"collect": "schedstats", "compare": "schedstats"}},
 		"no /proc":          {map[string]error{"snapshot-proc": why("proc")}, nil},
-		"nothing to read":   {map[string]error{"snapshot-bpf": why("bpf"), "snapshot-proc": why("proc")}, map[string]string{"observe": "proc", "assist": "proc", "own": "proc", "cpuset": "proc", "compare": "proc", "latency": "bpf", "bench": "proc"}},
-		"seccomp":           {map[string]error{"affinity": why("seccomp")}, map[string]string{"assist": "seccomp", "own": "seccomp", "cpuset": "seccomp", "bench": "seccomp"}},
+		"nothing to read":   {map[string]error{"snapshot-bpf": why("bpf"), "snapshot-proc": why("proc")}, map[string]string{"observe": "proc", "assist": "proc", "own": "proc", "cpuset": "proc", "scx": "proc", "compare": "proc", "latency": "bpf", "bench": "proc"}},
+		"seccomp":           {map[string]error{"affinity": why("seccomp")}, map[string]string{"assist": "seccomp", "own": "seccomp", "cpuset": "seccomp", "scx": "seccomp", "bench": "seccomp"}},
 		"no cpusets":        {map[string]error{"cpuset-v1": errAbsent, "cpuset-v2": why("v2")}, map[string]string{"cpuset": "v2"}},
 		"v1 is read-only":   {map[string]error{"cpuset-v1": why("v1"), "cpuset-v2": why("v2")}, map[string]string{"cpuset": "v1"}},
 		"v2 only":           {map[string]error{"cpuset-v1": errAbsent}, nil},
-		"an mllbd runs":     {map[string]error{"alone": why("running")}, map[string]string{"assist": "running", "own": "running", "cpuset": "running", "bench": "running"}},
+		"an mllbd runs":     {map[string]error{"alone": why("running")}, map[string]string{"assist": "running", "own": "running", "cpuset": "running", "scx": "running", "bench": "running"}},
 		"a journal is left": {map[string]error{"restored": why("journal")}, nil},
-		"sched_ext":         {map[string]error{"no-sched-ext": why("rusty")}, map[string]string{"assist": "rusty", "own": "rusty", "cpuset": "rusty", "bench": "rusty"}},
-		"no topology":       {map[string]error{"topology": why("sys")}, map[string]string{"observe": "sys", "assist": "sys", "own": "sys", "cpuset": "sys", "collect": "sys", "compare": "sys", "latency": "sys", "bench": "sys"}},
+		"sched_ext":         {map[string]error{"no-sched-ext": why("rusty")}, map[string]string{"assist": "rusty", "own": "rusty", "cpuset": "rusty", "scx": "rusty", "bench": "rusty"}},
+		"no sched_ext":      {map[string]error{"sched-ext": why("old")}, map[string]string{"scx": "old"}},
+		"no topology":       {map[string]error{"topology": why("sys")}, map[string]string{"observe": "sys", "assist": "sys", "own": "sys", "cpuset": "sys", "scx": "sys", "collect": "sys", "compare": "sys", "latency": "sys", "bench": "sys"}},
 	} {
 		got := map[string]string{}
 		for _, v := range judged(c.failing) {
@@ -110,7 +111,7 @@ func TestCheckWidth(t *testing.T) {
 			t.Errorf("%d columns: %q", n, line)
 		}
 	}
-	if n := strings.Count(b.String(), " word"); n != 8*60 {
+	if n := strings.Count(b.String(), " word"); n != 9*60 {
 		t.Errorf("%d words", n)
 	}
 }

@@ -131,6 +131,9 @@ func render(id identity, c, before *counters, share float64, up time.Duration) s
 	both := func(r *counter) string { return fmt.Sprintf("%s (+%s)", plain(r), number.Num(r.since(c, before))) }
 	fmt.Fprintf(&b, "%s  %s\n", list(inView, unitThreads, "  ", c, plain), list(inView, unitTasks, "  ", c, plain))
 	fmt.Fprintf(&b, "decisions  %s\n", list(inView, unitDecisions, "  ", c, both))
+	if wakes := list(inView, unitWakes, "  ", c, both); wakes != "" {
+		fmt.Fprintf(&b, "sched_ext  %s\n", wakes)
+	}
 	if c.Compared != nil {
 		fmt.Fprintf(&b, "agrees     %s\n", c.Compared)
 	}

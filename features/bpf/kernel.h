@@ -40,11 +40,16 @@ struct cfs_rq___until_6_13 {
 	unsigned int h_nr_running;
 };
 
+struct scx_rq { /* 6.12 and later, CONFIG_SCHED_CLASS_EXT */
+	unsigned int nr_running;
+};
+
 struct rq {
 	unsigned int nr_running;
 	unsigned int nr_numa_running;	   /* CONFIG_NUMA_BALANCING */
 	unsigned int nr_preferred_running; /* CONFIG_NUMA_BALANCING */
 	struct cfs_rq cfs;
+	struct scx_rq scx;
 	struct list_head cfs_tasks; /* sched_entity.group_node of each task; CONFIG_SMP until 6.16 */
 	struct task_struct *curr;
 	__u64 clock_task;

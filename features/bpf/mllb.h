@@ -98,7 +98,7 @@ struct mllb_rq {
 	__u64 load_avg;		/* cfs.avg.load_avg */
 	__u64 rq;		/* address of the struct rq; 0 until a pass met it */
 	__u32 nr_running;
-	__u32 nr_queued;	/* cfs.h_nr_queued */
+	__u32 nr_queued;	/* cfs.h_nr_queued, and scx.nr_running */
 	__u32 nr_preferred;	/* nr_preferred_running */
 	__u32 nr_numa;		/* nr_numa_running */
 	__u32 online;

@@ -142,6 +142,11 @@ static __always_inline __u32 nr_queued(struct rq *rq, const int typed)
 	return n;
 }
 
+static __always_inline __u32 nr_ext(struct rq *rq, const int typed)
+{
+	return bpf_core_field_exists(rq->scx.nr_running) ? GET(rq, scx.nr_running) : 0;
+}
+
 static __always_inline void sample_rq(struct mllb_rq *slot, struct rq *rq, __u32 cpu, __u64 pass, const int typed)
 {
 	slot->pass = pass;
@@ -154,6 +159,7 @@ static __always_inline void sample_rq(struct mllb_rq *slot, struct rq *rq, __u32
 	slot->nr_queued = nr_queued(rq, typed);
 	if (bpf_core_field_exists(rq->cfs.h_nr_runnable))
 		slot->delayed = slot->nr_queued - GET(rq, cfs.h_nr_runnable);
+	slot->nr_queued += nr_ext(rq, typed);
 	if (bpf_core_field_exists(rq->nr_preferred_running)) {
 		slot->nr_preferred = GET(rq, nr_preferred_running);
 		slot->nr_numa = GET(rq, nr_numa_running);
@@ -530,6 +536,7 @@ static long look(void *map, const __u32 *cpu, struct mllb_rq *slot, void *ctx)
 	slot->now_queued = nr_queued(rq, 0);
 	if (bpf_core_field_exists(rq->cfs.h_nr_runnable))
 		slot->now_delayed = slot->now_queued - BPF_CORE_READ(rq, cfs.h_nr_runnable);
+	slot->now_queued += nr_ext(rq, 0);
 	return 0;
 }
 
