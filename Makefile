@@ -71,6 +71,9 @@ test-lab: build need-qemu ## Run the tests that need a kernel in guests of Debia
 kernel: ## Build Linux 6.12 with the patch series from Debian's source package: long, resumable
 	sh kernel/build.sh patched
 
+peers: need-clang ## Build the sched_ext schedulers of Linux's tools/sched_ext, to compare with: long, resumable
+	sh kernel/build.sh peers
+
 test-kernel: build need-qemu ## Build stock, patched and debug kernels, and prove docs/KERNEL.md in guests: hours, resumable
 	sh kernel/test.sh $(STEPS)
 
@@ -125,4 +128,4 @@ need-clang:
 	@command -v llvm-strip-19 >/dev/null && clang-19 -E -include bpf/bpf_helpers.h -x c /dev/null &>/dev/null || { \
 	  $(call install,clang-19 for eBPF is missing,clang-19 llvm-19 libbpf-dev); }
 
-.PHONY: install uninstall package kernel test-kernel run build data reproduce test test-lab lint generate model bench clean help need-go need-cc need-clang need-qemu need-stress-ng
+.PHONY: install uninstall package kernel peers test-kernel run build data reproduce test test-lab lint generate model bench clean help need-go need-cc need-clang need-qemu need-stress-ng

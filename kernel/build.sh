@@ -7,6 +7,8 @@
 #	build.sh stock     build with the series, but CONFIG_SCHED_MLLB=n
 #	build.sh patched   build with CONFIG_SCHED_MLLB=y
 #	build.sh debug     the same under lockdep, DEBUG_PREEMPT and X86_DEBUG_FPU
+#	build.sh peers     the sched_ext schedulers that Linux has as examples (tools/sched_ext),
+#	                   for that kernel; the last line is their directory
 #	build.sh patches   put what src has into the series
 #
 # SERIES=6.1 makes that of Linux 6.1. The last line of output of a build is the path
@@ -161,6 +163,16 @@ whole() {
 	apply
 }
 
+# peers: schedulers to compare with.
+peers() {
+	need clang-19:clang-19 /usr/include/zlib.h:zlib1g-dev
+	say "building the schedulers of tools/sched_ext"
+	mkdir -p "$work/peers"
+	make -s -C "$linux/tools/sched_ext" -j"$jobs" O="$work/peers" CLANG=clang-19 VMLINUX_BTF="$work/build/vmlinux" \
+		scx_simple scx_qmap scx_central scx_flatcg >&2
+	echo "$work/peers/build/bin"
+}
+
 case ${1:-} in
 check)
 	need git:git xz:xz-utils
@@ -181,12 +193,17 @@ debug)
 	whole
 	build debug build-debug "$here/config" "$here/config-mllb" "$here/config-debug"
 	;;
+peers)
+	whole
+	build patched build "$here/config" "$here/config-mllb" >&2
+	(peers)
+	;;
 patches)
 	whole
 	refold
 	;;
 *)
-	sed -n '3,12s/^# \{0,1\}//p' "$0" >&2
+	sed -n '3,14s/^# \{0,1\}//p' "$0" >&2
 	exit 2
 	;;
 esac

@@ -98,7 +98,7 @@ MLLB_ONCE int decide(struct pull *pl)
 	return 0;
 }
 
-/* Tells of a decision, of every so many. */
+/* Tells of a decision: the first of each CPU, and of every so many. */
 MLLB_ONCE int sample(struct pull *pl, struct task_struct *p __trusted)
 {
 	struct mllb_counters *n = count();
@@ -112,9 +112,8 @@ MLLB_ONCE int sample(struct pull *pl, struct task_struct *p __trusted)
 	key = pl->net;
 	net = bpf_map_lookup_elem(&nets, &key);
 	c = cpu_of(pl->dst);
-	if (!c || !net || ++c->looks < sample_every)
+	if (!c || !net || c->looks++ % sample_every)
 		return 0;
-	c->looks = 0;
 	s = bpf_ringbuf_reserve(&samples, sizeof(*s), 0);
 	if (!s) {
 		n->dropped++;

@@ -69,7 +69,7 @@ struct cpu {
 	__u64 then;
 	__u32 failed[MLLB_LEVELS]; /* nr_balance_failed */
 	__u32 idle;	 /* it found nothing to run */
-	__u32 looks;	 /* decisions since a sample */
+	__u32 looks;	 /* decisions */
 	__u64 balanced;	 /* when it last looked for longer queues while it had work */
 } __attribute__((aligned(128)));
 
