@@ -41,7 +41,8 @@ type agreement struct {
 
 // compared is what an agreement counted.
 type compared struct {
-	By                [2][2]uint64 // by the kernel's answer, then the policy's: 0 stay, 1 migrate
+	Whose             string       // "": the kernel's
+	By                [2][2]uint64 // by their answer, then the policy's: 0 stay, 1 migrate
 	OutOfDistribution uint64       // of all of them: policy cfs answered for the model
 	Drops             uint64       // calls that were lost
 }
@@ -163,11 +164,15 @@ func (c *compared) total() uint64 {
 	return c.By[0][0] + c.By[0][1] + c.By[1][0] + c.By[1][1]
 }
 
-// String is the confusion matrix in a line: what share of the kernel's
-// decisions, and of each of its answers, the policy gave too.
+// String is the confusion matrix in a line: what share of their decisions, and of
+// each of the answers, the policy gave too.
 func (c *compared) String() string {
 	same, all := c.By[0][0]+c.By[1][1], c.total()
-	text := fmt.Sprintf("%s of the kernel's decisions (%d of %d)", number.Share(same, all).Percent(2), same, all)
+	whose := c.Whose
+	if whose == "" {
+		whose = "the kernel's"
+	}
+	text := fmt.Sprintf("%s of %s decisions (%d of %d)", number.Share(same, all).Percent(2), whose, same, all)
 	stay, migrate := c.By[0][0]+c.By[0][1], c.By[1][0]+c.By[1][1]
 	if stay > 0 && migrate > 0 {
 		text += ", balanced " + ((number.Share(c.By[0][0], stay) + number.Share(c.By[1][1], migrate)) / 2).Percent(2)
@@ -180,4 +185,15 @@ func (c *compared) String() string {
 		text += fmt.Sprintf("; lost %d", c.Drops)
 	}
 	return text
+}
+
+// agreements are those that there are.
+func (c *counters) agreements() (list []*compared) {
+	if c.Compared != nil {
+		list = append(list, c.Compared)
+	}
+	if c.Rule != nil && c.Rule.total() > 0 {
+		list = append(list, c.Rule)
+	}
+	return list
 }

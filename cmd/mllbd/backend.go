@@ -239,9 +239,29 @@ func (k *schedExt) sampled() {
 			k.log.Debug("a sample makes no sense", "err", err)
 			return
 		}
+		k.rule(&d)
 		if k.events != nil {
 			k.events.sample(now.Add(d.Time-at), &d)
 		}
+	}
+}
+
+// rule counts how often the network answers as the rule that it imitates would.
+func (k *schedExt) rule(d *scx.Sample) {
+	if k.model == nil {
+		return
+	}
+	says := scheduler.CFS{}.Decide(&d.Decision)
+	k.stats.mu.Lock()
+	defer k.stats.mu.Unlock()
+	c := k.stats.c.Rule
+	if c == nil {
+		c = &compared{Whose: "policy cfs's"}
+		k.stats.c.Rule = c
+	}
+	c.By[label(says.Migrate)][label(d.Verdict.Migrate)]++
+	if d.Verdict.OutOfDistribution {
+		c.OutOfDistribution++
 	}
 }
 

@@ -74,6 +74,7 @@ var (
 	byReason  = []string{"level", "reason"}
 	byVerdict = []string{"level", "verdict"}
 	byAnswers = []string{"kernel", "policy"}
+	byRule    = []string{"rule", "policy"}
 	byOutput  = []string{"output"}
 	byCPU     = []string{"cpu"}
 	byUse     = []string{"use"}
@@ -107,6 +108,7 @@ var counterTable = []counter{
 	{"pulls_lost", "pulls_lost_total", counted, unitDecisions, everywhere | ifAny, nil, "Threads that were to be pulled, but another CPU was faster.", inKernel(func(c *scx.Counters) uint64 { return c.Lost })},
 	{"", "pulls_exhausted_total", counted, unitDecisions, 0, nil, "Looks at a queue that ended at the bound on candidates.", inKernel(func(c *scx.Counters) uint64 { return c.Exhausted })},
 	{"", "kernel_decisions_total", counted, unitDecisions, 0, byAnswers, "Decisions of the kernel that were put to the policy too.", eachAnswer},
+	{"", "rule_decisions_total", counted, unitDecisions, 0, byRule, "Sampled decisions under sched_ext that were put to policy cfs too.", eachRule},
 	{"", "kernel_decisions_lost_total", counted, unitDecisions, 0, nil, "Decisions of the kernel that were not seen.", eachLost},
 
 	{"wakes", "wakes_total", counted, unitWakes, inView | inSummary | ifAny, byPlace, "Threads that woke under sched_ext, by where: on an idle CPU, or where none was idle.", eachWake},
@@ -193,13 +195,16 @@ func eachVerdict(c *counters, emit emit) {
 	}
 }
 
-func eachAnswer(c *counters, emit emit) {
-	if c.Compared == nil {
+func eachAnswer(c *counters, emit emit) { c.Compared.each(emit) }
+func eachRule(c *counters, emit emit)   { c.Rule.each(emit) }
+
+func (c *compared) each(emit emit) {
+	if c == nil {
 		return
 	}
-	for kernel := range c.Compared.By {
-		for policy, n := range c.Compared.By[kernel] {
-			emit(float64(n), answers[kernel], answers[policy])
+	for theirs := range c.By {
+		for policy, n := range c.By[theirs] {
+			emit(float64(n), answers[theirs], answers[policy])
 		}
 	}
 }

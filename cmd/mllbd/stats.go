@@ -65,6 +65,7 @@ type counters struct {
 	LeftOut      []topology.LeftOut // CPUs that nobody balances
 
 	Kernel        *scx.Counters // what the sched_ext scheduler counted; nil without one
+	Rule          *compared     // with the answers of policy cfs to what it sampled; nil where it is not asked
 	SchedExtExits uint64        // how often the kernel ended it
 
 	Speeds      []speed.CPU        // of the CPUs that are measured
@@ -250,6 +251,10 @@ func (st *stats) read() counters {
 	if q := st.outputs[toEvents]; q != nil {
 		n := q.failed.Load()
 		c.WriteErrors = &n
+	}
+	if c.Rule != nil {
+		rule := *c.Rule
+		c.Rule = &rule
 	}
 	c.Nodes = slices.Clone(c.Nodes)
 	for i := range c.Nodes {

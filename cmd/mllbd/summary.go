@@ -77,8 +77,8 @@ func writeSummary(w io.Writer, c *counters, up time.Duration, share float64, mod
 	if wakes := of(unitWakes); wakes != "" {
 		fmt.Fprintf(w, "mllbd: sched_ext: %s\n", wakes)
 	}
-	if c.Compared != nil {
-		fmt.Fprintf(w, "mllbd: agrees with %s\n", c.Compared)
+	for _, with := range c.agreements() {
+		fmt.Fprintf(w, "mllbd: agrees with %s\n", with)
 	}
 	fmt.Fprintf(w, "mllbd: %s\n", of(unitTasks))
 	if len(c.LeftOut) > 0 {

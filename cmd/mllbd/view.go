@@ -134,8 +134,8 @@ func render(id identity, c, before *counters, share float64, up time.Duration) s
 	if wakes := list(inView, unitWakes, "  ", c, both); wakes != "" {
 		fmt.Fprintf(&b, "sched_ext  %s\n", wakes)
 	}
-	if c.Compared != nil {
-		fmt.Fprintf(&b, "agrees     %s\n", c.Compared)
+	for _, with := range c.agreements() {
+		fmt.Fprintf(&b, "agrees     %s\n", with)
 	}
 	fmt.Fprintf(&b, "refused    %s\n", c.reasons())
 	fmt.Fprintf(&b, "mllbd      cpu %.2f%%  %s", 100*share, list(inView, unitTicks, "  ", c, plain))
