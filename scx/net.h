@@ -126,6 +126,29 @@ static __always_inline _Bool mllb_in_range(const struct mllb_net *n, const struc
 	return in;
 }
 
+/* One term of a neuron's sum, at once: else the compiler has more terms at a time than registers. */
+#define MLLB_TERM(y, w, x) do { (y) += (w) * (x); asm volatile("" : "+r"(y)); } while (0)
+
+/* Two neurons: those that a network lacks add 0. */
+#define MLLB_NEURON(j) do {                                      \
+		__s64 y = low[j] + high[j];                      \
+								 \
+		MLLB_TERM(y, n->neuron[j].in[0], x0);            \
+		MLLB_TERM(y, n->neuron[j].in[1], x1);            \
+		MLLB_TERM(y, n->neuron[j].in[2], x2);            \
+		MLLB_TERM(y, n->neuron[j].in[3], x3);            \
+		MLLB_TERM(y, n->neuron[j].in[4], x4);            \
+		y >>= MLLB_FRAC_BITS;                            \
+		if (y > 0)                                       \
+			sum += n->neuron[j].out * (y > S32_MAX ? S32_MAX : y); \
+	} while (0)
+#define MLLB_PAIR(j) do {               \
+		if (n->hidden <= (j))   \
+			goto out;       \
+		MLLB_NEURON(j);         \
+		MLLB_NEURON((j) + 1);   \
+	} while (0)
+
 /* The output of the network. */
 MLLB_ONCE int mllb_logit(const struct mllb_net *n, const struct mllb_vector *v)
 {
@@ -142,15 +165,15 @@ MLLB_ONCE int mllb_logit(const struct mllb_net *n, const struct mllb_vector *v)
 	x3 = v->ratio[3];
 	x4 = v->ratio[4];
 	sum = n->out_bias;
-	for (__u32 j = 0; j < MLLB_HIDDEN && j < n->hidden; j++) {
-		const struct mllb_neuron *w = &n->neuron[j];
-		__s64 y = low[j] + high[j] + w->in[0] * x0 + w->in[1] * x1 + w->in[2] * x2 +
-			  w->in[3] * x3 + w->in[4] * x4;
-
-		y >>= MLLB_FRAC_BITS;
-		if (y > 0)
-			sum += w->out * (y > S32_MAX ? S32_MAX : y);
-	}
+	MLLB_PAIR(0);
+	MLLB_PAIR(2);
+	MLLB_PAIR(4);
+	MLLB_PAIR(6);
+	MLLB_PAIR(8);
+	MLLB_PAIR(10);
+	MLLB_PAIR(12);
+	MLLB_PAIR(14);
+out:
 	sum >>= MLLB_FRAC_BITS;
 	return sum > S32_MAX ? S32_MAX : sum < -S32_MAX - 1 ? -S32_MAX - 1 : sum;
 }
