@@ -177,7 +177,9 @@ func (k *schedExt) open() error {
 func (k *schedExt) steer(d *scheduler.Daemon, b *scheduler.Balancer) {
 	k.daemon, k.balancer = d, b
 	d.Planner, d.Other, d.Interval = noPlan{}, nil, max(d.Interval, schedExtInterval)
-	d.Awake = nil // which knows the fair class alone
+	if k.cfg.Cgroup != "" {
+		d.Awake = nil // to see threads that left the cgroup: it knows those of the fair class that are awake
+	}
 }
 
 // noPlan plans nothing: the scheduler is in the kernel.
