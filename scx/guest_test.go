@@ -30,6 +30,10 @@ func TestMain(m *testing.M) {
 		spin(d)
 		return
 	}
+	if os.Getenv("MLLB_SCX_COOKIE") != "" {
+		haveCookie()
+		return
+	}
 	if mode := os.Getenv("MLLB_SCX_LOAD"); mode != "" {
 		fmt.Println(loadForever(mode == "partial"))
 		return
