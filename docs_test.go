@@ -144,7 +144,7 @@ func TestMessages(t *testing.T) {
 	}
 	text, _, _ = strings.Cut(text, "\n## ")
 	var source strings.Builder
-	for _, room := range []string{"cmd/mllbd", "topology", "affinity", "features", "scheduler", "internal", "mlp", "learn/collect"} {
+	for _, room := range []string{"cmd/mllbd", "topology", "affinity", "features", "scheduler", "scx", "internal", "mlp", "learn/collect"} {
 		err := filepath.WalkDir(room, func(name string, d fs.DirEntry, err error) error {
 			if err == nil && strings.HasSuffix(name, ".go") && !strings.HasSuffix(name, "_test.go") {
 				var file []byte

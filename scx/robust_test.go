@@ -6,16 +6,19 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"mllb/internal/procfile"
 	"mllb/topology"
 )
 
@@ -61,14 +64,24 @@ func maskOf(t *testing.T, pid int) string {
 }
 
 // TestKilled: when the loader is killed, the kernel's own scheduler is back, and all
-// threads go on with their masks.
+// threads go on with their masks. As often as MLLB_KILLS says.
 func TestKilled(t *testing.T) {
 	needSchedExt(t)
 	rounds := 10
 	if testing.Short() {
 		rounds = 2
 	}
-	hogs := startHogs(t, runtime.NumCPU()+1, time.Duration(rounds)*15*time.Second)
+	if n, err := strconv.Atoi(os.Getenv("MLLB_KILLS")); err == nil {
+		rounds = n
+	}
+	hogs := startHogs(t, runtime.NumCPU()+1, time.Hour)
+	defer func() {
+		for _, h := range hogs {
+			_ = h.Process.Kill()
+			_ = h.Wait()
+		}
+	}()
+	ran := make([]uint64, len(hogs))
 	before := maskOf(t, hogs[0].Process.Pid)
 	for i := range rounds {
 		cmd := exec.Command(os.Args[0])
@@ -84,19 +97,25 @@ func TestKilled(t *testing.T) {
 		if err != nil || said != "loaded\n" {
 			t.Fatalf("%q, %v", said, err)
 		}
-		time.Sleep(time.Duration(i*37%200) * time.Millisecond)
+		time.Sleep(rand.N(300 * time.Millisecond))
 		if err := cmd.Process.Kill(); err != nil {
 			t.Fatal(err)
 		}
 		_ = cmd.Wait()
 		waitState(t, "disabled")
-		for _, h := range hogs {
+		time.Sleep(200 * time.Millisecond)
+		for j, h := range hogs {
+			st, err := procfile.ReadStat(fmt.Sprintf("/proc/%d", h.Process.Pid))
+			if err != nil || st.State == 'Z' || st.UTime+st.STime <= ran[j] {
+				t.Errorf("round %d: a thread does not go on: %v, %+v", i, err, st)
+			}
+			ran[j] = st.UTime + st.STime
 			if mask := maskOf(t, h.Process.Pid); mask != before {
 				t.Errorf("round %d: a thread may run on %s, before on %s", i, mask, before)
 			}
 		}
 	}
-	t.Logf("CPU times %v ms", times(t, hogs))
+	t.Logf("%d kills; CPU times %v ticks", rounds, ran)
 }
 
 // needSchedExt skips a test outside of guests, and where the kernel lacks sched_ext.
