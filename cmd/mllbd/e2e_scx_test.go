@@ -5,6 +5,7 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -225,4 +226,48 @@ func TestBackendSCXEnded(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestBackendSCXHotplug: when a CPU goes and comes, the kernel ends the scheduler, and
+// mllbd loads it again for those that are there.
+func TestBackendSCXHotplug(t *testing.T) {
+	needSchedExt(t)
+	if testing.Short() {
+		t.Skip("-short: TestBackendSCX loads the scheduler")
+	}
+	n := 2 * runtime.NumCPU()
+	d := startDaemon(t, t.TempDir(), "--backend", "scx", "--", "crowd", strconv.Itoa(n), cpus(), "3600", "3600")
+	d.expect("started")
+	time.Sleep(2 * time.Second) // mllbd knows of the scheduler
+	last := runtime.NumCPU() - 1
+	for _, online := range []bool{false, true} {
+		before := enabled(t)
+		setOnline(t, online, last)
+		eventually(t, fmt.Sprintf("the scheduler is loaded again, the CPU is online: %t", online), func() (bool, any) {
+			ops, times := loaded(t), enabled(t)
+			return strings.HasPrefix(ops, scx.Name) && times > before, []any{ops, before, times}
+		})
+		if ext, all := ofExt(t, slices.Collect(maps.Keys(busy(d.Process.Pid)))); ext != n || all != n {
+			t.Errorf("%d of %d threads of CMD are of SCHED_EXT, want %d", ext, all, n)
+		}
+		time.Sleep(2 * time.Second)
+	}
+	d.terminate()
+	if said := d.stderr.String(); strings.Count(said, "the scheduler is loaded again") != 2 || strings.Contains(said, "level=ERROR") {
+		t.Errorf("mllbd said\n%s", said)
+	}
+}
+
+// enabled is how often a scheduler was loaded since the kernel started.
+func enabled(t *testing.T) int {
+	t.Helper()
+	text, err := readLine("/sys/kernel/sched_ext/enable_seq")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
