@@ -34,7 +34,7 @@ func pins() {
 		panic(err)
 	}
 	bufio.NewReader(os.Stdin).ReadString('\n') // held by now
-	var lost, left, slow atomic.Int32
+	var lost, left, slow, overtaken atomic.Int32
 	count := func(verdict int) {
 		switch verdict {
 		case verdictLost:
@@ -43,6 +43,8 @@ func pins() {
 			left.Add(1)
 		case verdictSlow:
 			slow.Add(1)
+		case verdictOvertaken:
+			overtaken.Add(1)
 		}
 	}
 	slots := make(chan struct{}, 48)
@@ -83,7 +85,7 @@ func pins() {
 	for range forks {
 		<-done
 	}
-	fmt.Printf("%d lost, %d left, %d lived too long\n", lost.Load(), left.Load(), slow.Load())
+	fmt.Printf("%d lost, %d left, %d lived too long, %d overtaken\n", lost.Load(), left.Load(), slow.Load(), overtaken.Load())
 }
 
 // What becomes of a child.
@@ -92,6 +94,9 @@ const (
 	verdictLost  // it does not have the CPU that it pinned itself to
 	verdictLeft  // it pinned itself to none, and has a held thread's mask
 	verdictSlow  // it lived so long that it was held itself
+	// For a moment it did not have that CPU: mllbd set a mask at the same time, and then
+	// gave it what it had asked for (Enforcer.overtook).
+	verdictOvertaken
 )
 
 const maskWords = 16
@@ -149,7 +154,7 @@ func (c *chosen) look(forked bool) int {
 		want = mask
 		unix.RawSyscall(unix.SYS_SCHED_SETAFFINITY, 0, unsafe.Sizeof(mask), uintptr(unsafe.Pointer(&mask)))
 	}
-	looks := 60 // some ticks
+	looks, verdict := 60, verdictRight // some ticks
 	if c.cpu < 0 {
 		looks = 400 // an inherited mask is given back by then, however busy the machine is
 	}
@@ -162,12 +167,16 @@ func (c *chosen) look(forked bool) int {
 		if c.cpu < 0 && mask == want {
 			return verdictRight
 		}
-		if c.cpu >= 0 && mask != want {
-			return verdictLost
+		switch {
+		case c.cpu < 0:
+		case mask != want:
+			verdict = verdictLost
+		case verdict == verdictLost:
+			verdict = verdictOvertaken
 		}
 	}
 	if c.cpu >= 0 {
-		return verdictRight
+		return verdict
 	}
 	return verdictLeft
 }
