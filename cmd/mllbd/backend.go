@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -54,7 +55,7 @@ func (s *session) openBackend() error {
 	if s.id.Enforcer = s.cfg.Backend; s.cfg.Backend == backendAuto {
 		s.id.Enforcer = backendAffinity
 		if s.cfg.Mode == "own" && !s.cfg.scoped() {
-			if err := s.schedExtFits(); err == nil {
+			if err := cmp.Or(s.cfg.nothingExcluded(), s.schedExtFits()); err == nil {
 				s.id.Enforcer = backendSCX
 			} else {
 				s.log.Info("threads are held by their masks", "why", err)
@@ -80,6 +81,14 @@ func (s *session) openBackend() error {
 	s.id.Enforcer = backendAffinity
 	s.openIdle()
 	return nil
+}
+
+// nothingExcluded refuses --exclude for a scheduler of the whole host.
+func (c *runCmd) nothingExcluded() error {
+	if c.scoped() || len(c.Exclude) == 0 {
+		return nil
+	}
+	return errors.New("--exclude: a sched_ext scheduler of the whole host leaves nothing out; name what it is for by --cgroup")
 }
 
 // scoped reports whether flags say which threads are managed.

@@ -231,8 +231,8 @@ func (c *runCmd) validateUse() error {
 		return errors.New("--backend cpuset needs --cgroup: it makes its cpusets there")
 	case c.Backend == backendSCX && c.Mode != "own":
 		return fmt.Errorf("--backend scx schedules by itself, as --mode own does; --mode %s does not", c.Mode)
-	case c.Backend == backendSCX && !c.scoped() && len(c.Exclude) > 0:
-		return errors.New("--exclude: a sched_ext scheduler of the whole host leaves nothing out; name what it is for by --cgroup")
+	case c.Backend == backendSCX && c.nothingExcluded() != nil:
+		return c.nothingExcluded()
 	case c.Fallback != "none" && c.Backend != backendSCX:
 		return errors.New("--fallback is for --backend scx")
 	case c.Root != "/" && c.Speed == "canary":

@@ -121,6 +121,11 @@ func (s *session) reread() (*change, error) {
 	}
 	cfg := &next.Run
 	cfg.Policy, cfg.Root = s.cfg.Policy, s.cfg.Root
+	if s.kernel != nil {
+		if err := cfg.nothingExcluded(); err != nil {
+			return nil, err
+		}
+	}
 	c := &change{cfg: cfg}
 	if c.judge, err = cfg.openPolicy(s.log); err != nil {
 		return nil, err
