@@ -29,8 +29,8 @@ type Members struct {
 	seen   map[features.ID]bool // that Add made members; false: not seen by Seen since
 }
 
-// noteName is the file that says that threads are to be put back.
-const noteName = "sched_ext"
+// NoteFile is the file of the state directory that says that threads are to be put back.
+const NoteFile = "sched_ext"
 
 // note is its content.
 type note struct {
@@ -40,7 +40,7 @@ type note struct {
 
 // Enlist makes ready to put threads into SCHED_EXT. dir has a note of it until Close.
 func Enlist(dir string) (*Members, error) {
-	m := &Members{path: filepath.Join(dir, noteName), theirs: make(map[features.ID]bool), seen: make(map[features.ID]bool)}
+	m := &Members{path: filepath.Join(dir, NoteFile), theirs: make(map[features.ID]bool), seen: make(map[features.ID]bool)}
 	boot, err := bootID()
 	if err != nil {
 		return nil, err
@@ -157,7 +157,7 @@ var ErrRunning = errors.New("mllb's sched_ext scheduler is loaded: end that mllb
 
 // Restore does what Close of a killed mllbd would have done, if dir has a note.
 func Restore(dir string) (back, left int, err error) {
-	path := filepath.Join(dir, noteName)
+	path := filepath.Join(dir, NoteFile)
 	text, err := namedfile.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, 0, nil

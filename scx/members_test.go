@@ -132,7 +132,7 @@ func TestMembers(t *testing.T) {
 // TestRestoreNote: a note of another boot is removed, a damaged one is said and kept.
 func TestRestoreNote(t *testing.T) {
 	dir := t.TempDir()
-	path := filepath.Join(dir, noteName)
+	path := filepath.Join(dir, NoteFile)
 	for _, tt := range []struct {
 		text string
 		err  bool

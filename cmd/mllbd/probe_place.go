@@ -15,6 +15,7 @@ import (
 
 	"mllb/internal/cgroup"
 	"mllb/internal/denial"
+	"mllb/scx"
 )
 
 func probeCpusetV1(root string) (string, error) {
@@ -104,8 +105,10 @@ func (c *checkCmd) probeAlone(string) (string, error) {
 
 // probeJournal looks for the journal of a killed mllbd, and leaves it there.
 func (c *checkCmd) probeJournal(string) (string, error) {
-	if _, err := os.Stat(filepath.Join(c.StateDir, journalFile)); err == nil {
-		return "", fmt.Errorf("a killed mllbd left its journal in %s", c.StateDir)
+	for _, name := range []string{journalFile, scx.NoteFile} {
+		if _, err := os.Stat(filepath.Join(c.StateDir, name)); err == nil {
+			return "", fmt.Errorf("a killed mllbd left its %s in %s", name, c.StateDir)
+		}
 	}
 	return "", nil
 }
