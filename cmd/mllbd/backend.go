@@ -182,6 +182,9 @@ func (k *schedExt) open() error {
 	return nil
 }
 
+// loaded reports whether the kernel asks mllb's scheduler.
+func (k *schedExt) loaded() bool { return k != nil && k.scheduler != nil }
+
 // steer has the daemon look on.
 func (k *schedExt) steer(d *scheduler.Daemon, b *scheduler.Balancer) {
 	k.daemon, k.balancer = d, b
@@ -202,7 +205,7 @@ func (noPlan) SetTopology(*topology.Topology)                      {}
 
 // Tick implements scheduler.Observer.
 func (k *schedExt) Tick(t *scheduler.Tick) {
-	if k.scheduler == nil {
+	if !k.loaded() {
 		return // it is over
 	}
 	if err := k.scheduler.Ended(); err != nil {
@@ -370,7 +373,7 @@ func (k *schedExt) fallBack() {
 
 // swap has another policy decide.
 func (k *schedExt) swap() {
-	if k.scheduler == nil {
+	if !k.loaded() {
 		return
 	}
 	if err := k.scheduler.Swap(k.cfg.Policy, k.model); err != nil {

@@ -209,7 +209,7 @@ func (s *session) balance(ctx context.Context) error {
 	if s.kernel != nil {
 		s.kernel.cancel = cancel
 	}
-	s.troubles = troubles{log: s.log, stats: &s.stats, cfg: s.cfg, scope: s.scope}
+	s.troubles = troubles{log: s.log, stats: &s.stats, cfg: s.cfg, scope: s.scope, kernel: s.kernel}
 	if r, ok := s.host.(procHost); ok {
 		s.troubles.unread = func() (uint64, error) { return r.Errors(), r.LastError() }
 	}

@@ -27,6 +27,7 @@ type troubles struct {
 	scope interface {
 		Unmanaged(s *features.Snapshot) map[string]int
 	}
+	kernel *schedExt              // schedules whether mllbd ticks or not; or nil
 	unread func() (uint64, error) // how often files made no sense so far, and the last; or nil
 
 	start     time.Time // of the first full tick
@@ -88,7 +89,7 @@ func (w *troubles) budget(t *scheduler.Tick) {
 	if w.window < blindWindow {
 		return
 	}
-	if w.throttled >= blindTicks {
+	if w.throttled >= blindTicks && !w.kernel.loaded() {
 		w.say(blind, "%d of %d ticks were left out, because a tick costs more than --max-cpu %g allows: mllbd is nearly blind; raise --max-cpu or --interval",
 			w.throttled, w.window, w.cfg.MaxCPU)
 	}

@@ -16,6 +16,7 @@ import (
 	"mllb/affinity"
 	"mllb/features"
 	"mllb/scheduler"
+	"mllb/scx"
 )
 
 // unmanaged is a scope that leaves threads out.
@@ -93,6 +94,21 @@ func TestTroubles(t *testing.T) {
 				t.Errorf("%d threads unread: %s", c.Unread, summary.String())
 			}
 		})
+	}
+}
+
+// TestThrottledBesideScheduler: a sched_ext scheduler does not wait for ticks.
+func TestThrottledBesideScheduler(t *testing.T) {
+	for _, k := range []*schedExt{nil, {}, {scheduler: new(scx.Scheduler)}} {
+		st := &stats{}
+		w := &troubles{log: slog.New(slog.DiscardHandler), stats: st, cfg: &runCmd{}, kernel: k}
+		for range 100 {
+			w.Tick(&scheduler.Tick{Throttled: true})
+		}
+		c := st.read()
+		if blind := len(c.Troubles) > 0; blind == k.loaded() {
+			t.Errorf("loaded: %t, %q", k.loaded(), c.Troubles)
+		}
 	}
 }
 
