@@ -126,12 +126,15 @@ func readLimit(t *testing.T, limits *throttle, cpu int) string {
 func TestThrottle(t *testing.T) {
 	limits := realThrottle(t)
 	tid, done := make(chan int), make(chan struct{})
-	go func() {
-		runtime.LockOSThread() // and never unlocked: the thread ends here
-		tid <- unix.Gettid()
-		<-done
-	}()
-	id := <-tid
+	id := os.Getpid()
+	for id == os.Getpid() { // the main thread, which does not end with its goroutine
+		go func() {
+			runtime.LockOSThread() // and never unlocked: the thread ends here
+			tid <- unix.Gettid()
+			<-done
+		}()
+		id = <-tid
+	}
 	home, err := os.ReadFile("/proc/self/cgroup")
 	if err != nil {
 		t.Fatal(err)
