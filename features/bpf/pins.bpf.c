@@ -37,17 +37,29 @@ struct { /* mllbd changes one thread at a time, of which it knows */
 	__type(value, struct mllb_given);
 } guarded SEC(".maps");
 
+struct { /* how many calls of anybody else have begun for a thread, and not ended */
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1024);
+	__type(key, __s32);
+	__type(value, __u32);
+} setting SEC(".maps");
+
 SEC("fentry/__sched_setaffinity")
 int on_setaffinity(__u64 *ctx)
 {
 	struct task_struct *p = (void *)ctx[0];
 	const struct cpumask *mask = (void *)ctx[1];
 	__s32 tid = p->pid;
-	__u32 size = mask_size, *calls;
+	__u32 size = mask_size, none = 0, *calls;
 	struct mllb_given *given;
 
 	if (bpf_get_current_pid_tgid() >> 32 == self)
 		return 0;
+	/* Before the guard is looked for, which looks here once it is up: one sees the other. */
+	bpf_map_update_elem(&setting, &tid, &none, 1 /* BPF_NOEXIST */);
+	calls = bpf_map_lookup_elem(&setting, &tid);
+	if (calls)
+		__sync_fetch_and_add(calls, 1);
 	calls = bpf_map_lookup_elem(&held, &tid);
 	if (calls)
 		__sync_fetch_and_add(calls, 1);
@@ -69,7 +81,12 @@ int on_setaffinity_done(__u64 *ctx)
 	__s32 tid = p->pid;
 	__u32 *calls;
 
-	if (!(int)ctx[2] || bpf_get_current_pid_tgid() >> 32 == self)
+	if (bpf_get_current_pid_tgid() >> 32 == self)
+		return 0;
+	calls = bpf_map_lookup_elem(&setting, &tid);
+	if (calls && *calls)
+		__sync_fetch_and_add(calls, -1);
+	if (!(int)ctx[2])
 		return 0;
 	calls = bpf_map_lookup_elem(&held, &tid);
 	if (calls && *calls > MLLB_TRACKED)

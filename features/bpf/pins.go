@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
@@ -64,6 +65,15 @@ func (f *Forks) openPins() error {
 	return nil
 }
 
+// For how long Guard waits for calls that have begun: they take microseconds, unless
+// whoever makes them has to wait for a CPU.
+const (
+	settingLooks = 40
+	settingPause = 50 * time.Microsecond
+)
+
+var settingSleep = time.Sleep // tests have another
+
 // Guard returns a function that tells which mask anybody else last gave a thread
 // since it was called, or nil, and one that ends the guard. Without WatchPins nobody
 // is seen to.
@@ -75,6 +85,15 @@ func (f *Forks) Guard(tid int32) (given func() topology.CPUSet, done func(), err
 	var now pinsMllbGiven
 	if err := m.Put(tid, &now); err != nil {
 		return nil, nil, fmt.Errorf("guard the mask of thread %d: %w", tid, err)
+	}
+	// A call that began before the guard is not counted by it: its mask is to be there
+	// before anybody looks.
+	for range settingLooks {
+		var began uint32
+		if f.pins.Setting.Lookup(tid, &began) != nil || began == 0 {
+			break
+		}
+		settingSleep(settingPause)
 	}
 	calls := uint64(0)
 	given = func() topology.CPUSet {

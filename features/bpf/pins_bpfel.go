@@ -25,6 +25,7 @@ type pinsMllbGiven struct {
 const (
 	pinsMapGuarded            = "guarded"
 	pinsMapHeld               = "held"
+	pinsMapSetting            = "setting"
 	pinsProgOnSetaffinity     = "on_setaffinity"
 	pinsProgOnSetaffinityDone = "on_setaffinity_done"
 	pinsVarMaskSize           = "mask_size"
@@ -84,6 +85,7 @@ type pinsProgramSpecs struct {
 type pinsMapSpecs struct {
 	Guarded *ebpf.MapSpec `ebpf:"guarded"`
 	Held    *ebpf.MapSpec `ebpf:"held"`
+	Setting *ebpf.MapSpec `ebpf:"setting"`
 }
 
 // pinsVariableSpecs contains global variables before they are loaded into the kernel.
@@ -117,12 +119,14 @@ func (o *pinsObjects) Close() error {
 type pinsMaps struct {
 	Guarded *ebpf.Map `ebpf:"guarded"`
 	Held    *ebpf.Map `ebpf:"held"`
+	Setting *ebpf.Map `ebpf:"setting"`
 }
 
 func (m *pinsMaps) Close() error {
 	return _PinsClose(
 		m.Guarded,
 		m.Held,
+		m.Setting,
 	)
 }
 

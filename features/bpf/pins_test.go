@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"strconv"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -100,4 +101,53 @@ func TestGuard(t *testing.T) {
 	done()
 	set(sh, "1")
 	expect("not guarded any more", nil)
+}
+
+// TestGuardWaits: a call that has begun ends before the guard is up, if it ends soon; and
+// each that began is known to have ended.
+func TestGuardWaits(t *testing.T) {
+	taskset, err := exec.LookPath("taskset")
+	if err != nil {
+		t.Skip(err)
+	}
+	f := openTracer(t, usual)
+	skipUnless(t, f.WatchPins())
+	sh := shell(t, ":")
+	tid := int32(sh.Process.Pid)
+	waits := 0
+	guard := func(wait func()) int {
+		t.Helper()
+		waits = 0
+		settingSleep = func(time.Duration) { waits++; wait() }
+		defer func() { settingSleep = time.Sleep }()
+		_, done, err := f.Guard(tid)
+		if err != nil {
+			t.Fatal(err)
+		}
+		done()
+		return waits
+	}
+	begun := func(calls uint32) {
+		if err := f.pins.Setting.Put(tid, calls); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, mask := range []string{"1", "8000000000000000"} { // the second is refused
+		_ = exec.Command(taskset, "-p", mask, strconv.Itoa(int(tid))).Run()
+		var calls uint32
+		if err := f.pins.Setting.Lookup(tid, &calls); err != nil || calls != 0 {
+			t.Errorf("%d calls have begun and not ended after %s, %v", calls, mask, err)
+		}
+	}
+	if n := guard(func() {}); n != 0 {
+		t.Errorf("it waited %d times for nothing", n)
+	}
+	begun(1)
+	if n := guard(func() { begun(0) }); n != 1 {
+		t.Errorf("it waited %d times for a call that ended at once", n)
+	}
+	begun(1)
+	if n := guard(func() {}); n != settingLooks {
+		t.Errorf("it waited %d times for a call that does not end", n)
+	}
 }
