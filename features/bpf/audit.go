@@ -13,8 +13,7 @@ import (
 
 // auditEvery is how long an audit takes, and so how long it may take until a thread
 // that sleeps, that nobody named and that has a mask of one CPU is in a snapshot. Beyond
-// 25,000 threads it takes longer: to look at so many costs 0.1 to 0.2 % of a CPU, and no
-// more than that is spent.
+// 25,000 threads it takes longer, so that it costs no more.
 const (
 	auditEvery = 10 * time.Second
 	auditRate  = 2500 // threads a second
@@ -50,6 +49,9 @@ func (r *Reader) look(s *features.Snapshot) error {
 		elapsed = 0
 	}
 	due := int(int64(a.total) * int64(elapsed) / int64(lasts(a.total)))
+	if elapsed > lasts(a.total) { // there are more than last time: a step at a time
+		due = max(due, a.steps)
+	}
 	for a.steps <= due {
 		more, err := r.step(s)
 		if err != nil {

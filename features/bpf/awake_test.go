@@ -296,6 +296,25 @@ func TestAudit(t *testing.T) {
 	}
 }
 
+// TestAuditGrown: an audit ends although there are many more threads than in the last.
+func TestAuditGrown(t *testing.T) {
+	r := openAwake(t, Options{})
+	threads.Sleep(t, 4*stepSize)
+	var s features.Snapshot
+	snapshot(t, r, &s)
+	r.awake.audit.total = 0
+	for ticks := 0; ; ticks++ {
+		awakeNow(t, r, &s)
+		if a := &r.awake.audit; !a.open && a.total >= 4 {
+			return
+		}
+		if ticks > 100 {
+			t.Fatalf("it does not end: %+v", r.awake.audit)
+		}
+		r.awake.audit.began -= int64(auditEvery) // ten seconds pass at once
+	}
+}
+
 // TestAuditLasts: it is spread over more time where there is more to look at.
 func TestAuditLasts(t *testing.T) {
 	for threads, want := range map[int]time.Duration{0: 10 * time.Second, 25_000: 10 * time.Second, 100_000: 40 * time.Second} {
