@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -59,7 +60,7 @@ func AllWithCPU(root, dir string) (dirs []string, err error) {
 		}
 		tops = nil
 		for i := range mounts {
-			if m := &mounts[i]; m.gives("cpu") {
+			if m := &mounts[i]; m.Hierarchy == 0 || slices.Contains(m.Controllers, "cpu") {
 				tops = append(tops, m.Point)
 			}
 		}
@@ -74,17 +75,4 @@ func AllWithCPU(root, dir string) (dirs []string, err error) {
 		})
 	}
 	return dirs, nil
-}
-
-// gives reports whether the hierarchy has, or may have, a controller.
-func (m *Mount) gives(controller string) bool {
-	if m.Hierarchy == 0 {
-		return true
-	}
-	for _, c := range m.Controllers {
-		if c == controller {
-			return true
-		}
-	}
-	return false
 }
