@@ -210,7 +210,7 @@ func storm([]string) error {
 			defer all.Done()
 			spin(500 * time.Microsecond)
 			<-end
-			spin(500 * time.Microsecond)
+			spin(2 * time.Millisecond) // all are runnable now, most of them for a second
 		}()
 	}
 	time.Sleep(500 * time.Millisecond)
