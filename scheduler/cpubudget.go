@@ -6,8 +6,9 @@ import "time"
 
 const (
 	// maxSavings is for how long a daemon that takes less than its share saves
-	// the rest, to spend it when there is more to do.
-	maxSavings = time.Second
+	// the rest, to spend it when there is more to do. It begins with as much: what
+	// starts is misplaced most, and a tick tells most then.
+	maxSavings = 30 * time.Second
 	// maxThrottled is how long full ticks may be left out, whatever they cost.
 	maxThrottled = 10 * time.Second
 )
@@ -29,7 +30,9 @@ func (d *Daemon) affords(now time.Time) bool {
 		return true
 	}
 	t, used := &d.cpuBudget, d.CPUTime()
-	if !t.at.IsZero() {
+	if t.at.IsZero() {
+		t.credit = d.earned(maxSavings)
+	} else {
 		t.credit += d.earned(now.Sub(t.at)) - (used - t.used)
 		t.credit = min(t.credit, max(d.earned(maxSavings), t.cost))
 	}

@@ -51,10 +51,10 @@ func TestCPUBudget(t *testing.T) {
 		cost  time.Duration
 		full  int // of 1,000 ticks
 	}{
-		{"what fits is done", 0.01, time.Millisecond, 999}, // each but the second: the first is to be earned yet
+		{"what fits is done", 0.01, time.Millisecond, 1000},
 		{"what is cheap is done", 0.01, 300 * time.Microsecond, 1000},
-		{"twice too dear", 0.01, 2 * time.Millisecond, 499},
-		{"a storm", 0.01, 8 * time.Millisecond, 124},
+		{"twice too dear", 0.01, 2 * time.Millisecond, 649}, // 150 at the start's expense
+		{"a storm", 0.01, 8 * time.Millisecond, 162},
 		{"an emulated machine", 0.01, 300 * time.Millisecond, 10}, // each ten seconds
 		{"no limit", 0, time.Second, 1000},
 	} {
@@ -74,26 +74,28 @@ func TestCPUBudget(t *testing.T) {
 	}
 }
 
-// TestCPUBudgetSaves: what was not spent at rest is there for a second of work.
+// TestCPUBudgetSaves: half a minute's share is there at the start, and again for what
+// comes after as long a rest.
 func TestCPUBudgetSaves(t *testing.T) {
 	p := newPurse(t, 0.01)
-	for range 100 {
-		p.tick(t, 100*time.Millisecond)
-	}
-	p.next = 2 * time.Millisecond // twice what an interval earns
-	full := 0
-	for range 10 {
-		if p.tick(t, 100*time.Millisecond) {
+	for range 2 {
+		p.next = 30 * time.Millisecond // an interval earns one
+		full := 0
+		for p.tick(t, 100*time.Millisecond) {
 			full++
 		}
-	}
-	if full < 9 {
-		t.Errorf("%d of 10 full ticks after a rest", full)
+		if full != 10 {
+			t.Errorf("%d full ticks in a row, want 10", full)
+		}
+		p.next = 0
+		for range 600 {
+			p.tick(t, 100*time.Millisecond)
+		}
 	}
 }
 
 // TestCPUBudgetKeeps: whatever ticks cost and whenever they come, the daemon stays
-// within its share, but for what a tick took beyond the one before.
+// within its share, but for what it began with and what a tick took beyond the one before.
 func TestCPUBudgetKeeps(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		share := rapid.Float64Range(0.01, 1).Draw(rt, "share")
@@ -110,7 +112,7 @@ func TestCPUBudgetKeeps(t *testing.T) {
 			}
 			surprise, cost = max(surprise, p.next-cost), p.next
 			up := p.now.Sub(began)
-			if most := time.Duration(share*float64(up)) + surprise + time.Microsecond; p.used > most {
+			if most := p.earned(up+maxSavings) + surprise + time.Microsecond; p.used > most {
 				rt.Fatalf("%v used in %v at a share of %.4f: more than %v", p.used, up, share, most)
 			}
 		}
@@ -140,7 +142,7 @@ func TestCPUBudgetNaps(t *testing.T) {
 	}{
 		{"an emulated machine", 14 * time.Millisecond, 5 * time.Millisecond, [2]int{25, 52}, 130},
 		{"wakes that cost more than MaxCPU earns", time.Millisecond, 2 * time.Millisecond, [2]int{300, 500}, 520},
-		{"a storm", 8 * time.Millisecond, 150 * time.Microsecond, [2]int{118, 125}, 126},
+		{"a storm", 8 * time.Millisecond, 150 * time.Microsecond, [2]int{155, 163}, 163},
 		{"cheap", 300 * time.Microsecond, 150 * time.Microsecond, [2]int{999, 1001}, 1001},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -172,7 +174,7 @@ func TestCPUBudgetNaps(t *testing.T) {
 				if ticks < 989 || ticks > 1001 || dropped > 0 {
 					t.Errorf("%d ticks and %d dropped, want a thousand and none", ticks, dropped)
 				}
-				if most := time.Second + tt.tick + tt.wake; p.used > most {
+				if most := p.earned(100*time.Second+maxSavings) + tt.tick + tt.wake; p.used > most {
 					t.Errorf("used %v, want at most %v", p.used, most)
 				}
 			})

@@ -96,10 +96,11 @@ func TestDaemonStarved(t *testing.T) {
 // TestDaemonStarvedIsThrottled: what starves waits, too, where a tick is too dear.
 func TestDaemonStarvedIsThrottled(t *testing.T) {
 	p := newPurse(t, 0.01)
-	p.next = 5 * time.Millisecond
+	p.next = p.earned(maxSavings) // all that it begins with
 	if !p.tick(t, 0) {
 		t.Fatal("the first tick is throttled")
 	}
+	p.cpuBudget.cost = 10 * time.Millisecond
 	for _, tt := range []struct {
 		after time.Duration
 		ticks int

@@ -51,7 +51,7 @@ func TestStandby(t *testing.T) {
 		d.MaxCPU = maxCPU
 		h.Step(100 * time.Millisecond)
 		now = now.Add(100 * time.Millisecond)
-		cpu += 50 * time.Millisecond
+		cpu += 500 * time.Millisecond
 		if err := d.Tick(t.Context(), now, 0); err != nil {
 			t.Fatal(err)
 		}

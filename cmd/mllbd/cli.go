@@ -123,8 +123,9 @@ reopens --events.
 
 --max-cpu covers the CPU time of mllbd itself: snapshots, plans, holds, following
 forks, reading the decisions that --compare traces, outputs and --listen. It
-delays ticks only, never a restore or the mask of a forked child. eBPF programs
-run on the time of the threads that they trace, and are not in it.`
+delays ticks only, never a restore or the mask of a forked child. What is not
+used in half a minute may be used later, and mllbd begins with as much. eBPF
+programs run on the time of the threads that they trace, and are not in it.`
 
 type restoreCmd struct {
 	common

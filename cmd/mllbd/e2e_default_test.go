@@ -16,11 +16,11 @@ import (
 // are busy: many to read, and queues that change between any two ticks.
 const changing = `restless 8 & exec mass "$0" 3600`
 
-// TestDefaultsAreThrifty runs mllbd as it is shipped, and without a limit, beside a load
-// that would have it take more than its 1 % of one CPU: only the first leaves ticks out.
+// TestMaxCPU runs mllbd with a limit and without one, beside a load that would have it
+// take more than that: only the first leaves ticks out.
 // What both took is logged and no verdict; that a limit is kept is shown by TestCPUBudget
 // of scheduler, where CPU time is simulated.
-func TestDefaultsAreThrifty(t *testing.T) {
+func TestMaxCPU(t *testing.T) {
 	if testing.Short() {
 		t.Skip("-short: takes half a minute")
 	}
@@ -41,7 +41,7 @@ func TestDefaultsAreThrifty(t *testing.T) {
 		flags     []string
 		throttled bool
 	}{
-		{"as shipped", nil, true},
+		{"a fifth of the default", []string{"--max-cpu", "0.2"}, true},
 		{"without a limit", []string{"--max-cpu", "0"}, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

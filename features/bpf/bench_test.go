@@ -5,6 +5,7 @@ package bpf
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"mllb/features"
 	"mllb/features/internal/threads"
@@ -53,6 +54,36 @@ func BenchmarkAwake(b *testing.B) {
 					err := r.Awake(&s)
 					return len(s.Threads), err
 				})
+			})
+		})
+	}
+}
+
+// BenchmarkAudit looks at a step's worth of sleeping threads 40 times a second, as an
+// audit does, so that they have left the caches when their turn comes again.
+func BenchmarkAudit(b *testing.B) {
+	r := openAwake(b, Options{})
+	for _, n := range []int{1_000, 10_000, 100_000} {
+		b.Run(fmt.Sprintf("sleeping=%d", n), func(b *testing.B) {
+			threads.Sleep(b, n)
+			threads.Spin(b, 4, -1)
+			var s features.Snapshot
+			snapshot(b, r, &s)
+			a := &r.awake.audit
+			threads.Bench(b, func() (read int, err error) {
+				time.Sleep(25 * time.Millisecond)
+				for more := false; !more && err == nil; {
+					if !a.open {
+						if a.fd, err = iterCreate(r.awake.iter.FD()); err != nil {
+							return 0, err
+						}
+						a.open = true
+					}
+					if more, err = r.step(&s); !more {
+						r.stopAudit()
+					}
+				}
+				return stepSize, err
 			})
 		})
 	}
