@@ -30,6 +30,10 @@ func TestMain(m *testing.M) {
 		spin(d)
 		return
 	}
+	if n, err := strconv.Atoi(os.Getenv("MLLB_SCX_STORM")); err == nil {
+		storm(n)
+		return
+	}
 	if os.Getenv("MLLB_SCX_COOKIE") != "" {
 		haveCookie()
 		return

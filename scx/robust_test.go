@@ -13,10 +13,9 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"mllb/internal/procfile"
 	"mllb/topology"
@@ -75,12 +74,7 @@ func TestKilled(t *testing.T) {
 		rounds = n
 	}
 	hogs := startHogs(t, runtime.NumCPU()+1, time.Hour)
-	defer func() {
-		for _, h := range hogs {
-			_ = h.Process.Kill()
-			_ = h.Wait()
-		}
-	}()
+	defer kill(hogs)
 	ran := make([]uint64, len(hogs))
 	before := maskOf(t, hogs[0].Process.Pid)
 	for i := range rounds {
@@ -198,10 +192,7 @@ func TestStall(t *testing.T) {
 	if !strings.Contains(e.Error(), "stall") {
 		t.Errorf("ended by %+v", e)
 	}
-	for _, h := range append(fair, ext...) {
-		_ = h.Process.Signal(unix.SIGKILL)
-		_ = h.Wait()
-	}
+	kill(append(fair, ext...))
 	waitState(t, "disabled")
 }
 
@@ -236,5 +227,55 @@ func TestCgroups(t *testing.T) {
 	t.Logf("CPU times %v ms", times(t, hogs))
 	if e := s.Ended(); e != nil {
 		t.Error(e)
+	}
+}
+
+// storm starts n threads, 200 at a time, that work a little, sleep and end.
+func storm(n int) {
+	for ; n > 0; n -= 200 {
+		var all sync.WaitGroup
+		for range min(n, 200) {
+			all.Go(func() {
+				runtime.LockOSThread() // ending a locked goroutine ends its thread
+				for range 2 {
+					for until := time.Now().Add(200 * time.Microsecond); time.Now().Before(until); {
+					}
+					time.Sleep(time.Millisecond)
+				}
+			})
+		}
+		all.Wait()
+	}
+}
+
+// TestThreads: threads come and go beside busy ones. As many as MLLB_THREADS says.
+func TestThreads(t *testing.T) {
+	needSchedExt(t)
+	threads := 5_000
+	if testing.Short() {
+		threads = 500
+	}
+	if n, err := strconv.Atoi(os.Getenv("MLLB_THREADS")); err == nil {
+		threads = n
+	}
+	s := load(t, Config{Policy: "cfs"})
+	hogs := startHogs(t, runtime.NumCPU(), time.Hour)
+	defer kill(hogs)
+	began := time.Now()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), "MLLB_SCX_STORM="+strconv.Itoa(threads))
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	c, err := s.Counters()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e := s.Ended(); e != nil {
+		t.Fatal(e)
+	}
+	t.Logf("%d threads in %v; %+v", threads, time.Since(began), c)
+	if c.Enqueued < uint64(threads) {
+		t.Errorf("%d threads were queued, of %d that there were", c.Enqueued, threads)
 	}
 }
