@@ -4,7 +4,7 @@
 # processes that outlive the job have masks then. A journal that could not be obeyed is
 # kept, and the system's log says so; the status is 0, for another would drain the node.
 set -u
-PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+export PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 job=/run/mllb-jobs/${SLURM_JOB_ID:?}
 group=$(id -g "$SLURM_JOB_UID") || exit 0
 for state in "$job"/*/; do
