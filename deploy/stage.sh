@@ -46,6 +46,9 @@ done
 for profile in cmd/mllbd/profiles/*.yaml; do
   put 644 "$profile" "$share/mllb/profiles/${profile##*/}"
 done
+for script in deploy/slurm/*; do
+  put 755 "$script" "$share/mllb/slurm/${script##*/}"
+done
 put 644 deploy/mllbd.yaml "$root/etc/mllb/mllbd.yaml"
 
 for doc in README.md CHANGELOG.md; do

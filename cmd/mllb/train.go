@@ -43,6 +43,9 @@ type trainCmd struct {
 	Trials int           `default:"30" help:"Number of trials of a search, including those in FILE (${default})."`
 	Budget time.Duration `placeholder:"DURATION" help:"Start no more trials after this time, such as 20m."`
 
+	Shard  train.Shard `placeholder:"I/N" help:"Train only share I of N of the folds of --cv, or of the trials of --sweep, and keep what comes of it in --shards."`
+	Shards string      `placeholder:"DIR" help:"Directory of what shards found. Without --shard, do not train folds or trials: gather those of all shards, which must be there."`
+
 	Import  string `placeholder:"FILE" help:"Do not train: evaluate the model in FILE, made elsewhere, on all rows, and write it."`
 	Figures string `placeholder:"DIR" help:"Write loss.svg and loss.png, the loss by batch, to DIR."`
 	JSON    bool   `name:"json" help:"Print the results as JSON."`
@@ -77,6 +80,9 @@ func (c *trainCmd) run(ctx context.Context, out output, cfg train.Config) error 
 		return err
 	}
 	c.warn(out, src)
+	if c.Shard.Of > 0 {
+		return c.shard(ctx, out, cfg, src)
+	}
 	report := newTrainReport(c, src)
 	if c.Sweep != "" {
 		if err := c.sweep(ctx, out, &cfg, src, report); err != nil {
@@ -98,6 +104,9 @@ func (c *trainCmd) checkOutputs() error {
 	}
 	if err := namedfile.Check(c.Sweep, c.Data...); err != nil { // which it resumes
 		return fmt.Errorf("--sweep: %w", err)
+	}
+	if err := c.checkShards(); err != nil {
+		return err
 	}
 	if c.Figures != "" {
 		if err := train.CheckFigure(c.Figures, c.Force); err != nil {
@@ -148,6 +157,13 @@ func (c *trainCmd) results(ctx context.Context, out output, cfg train.Config, sr
 		what = "model"
 	}
 	folds := max(c.CV, 1)
+	if c.CV > 0 && c.Shards != "" {
+		results, err := c.shards().GatherFolds(cfg, src, folds)
+		if err != nil {
+			return nil, fmt.Errorf("--shards: %w", err)
+		}
+		return results, nil
+	}
 	progress := newTrainProgress(out.stderr, what, folds, cfg.Epochs)
 	defer progress.end()
 	if c.CV > 0 {
@@ -173,6 +189,9 @@ func (c *trainCmd) config() (cfg train.Config, err error) {
 		return cfg, usagef("train: --fraction %g is not between 0 and 1", c.Fraction)
 	case c.CV > 0 && c.Holdout == string(train.Nothing):
 		return cfg, usagef("train: --cv needs rows held out: not with --holdout none")
+	}
+	if err := c.sharded(); err != nil {
+		return cfg, err
 	}
 	cfg.TrainConfig = mlp.PaperConfig()
 	cfg.Hidden, cfg.LearningRate, cfg.Decay, cfg.Batch = c.Hidden, c.LR, c.Decay, c.Batch

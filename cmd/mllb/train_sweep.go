@@ -20,8 +20,15 @@ type sweepReport struct {
 
 // sweep searches, and makes cfg the best that was found.
 func (c *trainCmd) sweep(ctx context.Context, out output, cfg *train.Config, src *train.Source, report *trainReport) error {
+	search := train.Search{Path: c.Sweep, Trials: c.Trials, Budget: c.Budget, Workers: c.Jobs}
+	if c.Shards != "" {
+		var err error
+		if search.Known, err = c.shards().GatherTrials(*cfg, src, c.Trials); err != nil {
+			return fmt.Errorf("--shards: %w", err)
+		}
+	}
 	progress := newTrainProgress(out.stderr, "trial", c.Trials, cfg.Epochs)
-	trials, err := train.Sweep(ctx, *cfg, src, train.Search{Path: c.Sweep, Trials: c.Trials, Budget: c.Budget, Workers: c.Jobs}, progress.epoch)
+	trials, err := train.Sweep(ctx, *cfg, src, search, progress.epoch)
 	progress.end()
 	if err != nil {
 		return err

@@ -23,14 +23,19 @@ type Progress func(job int, e mlp.Epoch, done bool)
 // once as workers; 0: as there are CPUs. The results are in the order of the
 // seeds, and what Once gives for each.
 func CrossValidate(ctx context.Context, cfg Config, src *Source, folds, workers int, progress Progress) ([]*Result, error) {
-	results := make([]*Result, folds)
+	return crossValidate(ctx, cfg, src, folds, whole.share(folds), workers, progress)
+}
+
+// crossValidate trains the folds with these numbers, from 0.
+func crossValidate(ctx context.Context, cfg Config, src *Source, folds int, numbers []int, workers int, progress Progress) ([]*Result, error) {
+	results := make([]*Result, len(numbers))
 	progress = progress.synced()
-	err := parallel(ctx, folds, workers, func(ctx context.Context, k int) (err error) {
-		fold := cfg
+	err := parallel(ctx, len(numbers), workers, func(ctx context.Context, i int) (err error) {
+		k, fold := numbers[i], cfg
 		fold.Seed += uint64(k)
 		var last mlp.Epoch
 		fold.Progress = func(e mlp.Epoch) { last = e; progress(k, e, false) }
-		if results[k], err = Once(ctx, fold, src); err != nil {
+		if results[i], err = Once(ctx, fold, src); err != nil {
 			return fmt.Errorf("fold %d of %d (seed %d): %w", k+1, folds, fold.Seed, err)
 		}
 		progress(k, last, true)

@@ -24,6 +24,7 @@ type Search struct {
 	Trials  int
 	Budget  time.Duration // start no trial after it; 0: no limit
 	Workers int           // 0: as there are CPUs
+	Known   []Trial       // made elsewhere, and to be kept at Path too
 }
 
 // Trial is one training of a search.
@@ -67,26 +68,41 @@ func (t *Trial) Use(cfg *Config) {
 // Sweep tries, and returns all trials of the file, the best first. Each learns
 // from and stops by the same rows; the rows that cfg holds out are not looked at.
 func Sweep(ctx context.Context, cfg Config, src *Source, s Search, progress Progress) ([]Trial, error) {
-	rest, _, err := cfg.divide(src)
+	all, err := cfg.search(ctx, src, s, whole, "", progress)
 	if err != nil {
 		return nil, err
 	}
-	cfg.balance(rest)
-	log, err := openTrials(s.Path, cfg.header(src))
+	return ranked(all)
+}
+
+// search makes the trials of a shard that are not in the file yet, and returns all of it.
+// Without a program the file is of no shard.
+func (c Config) search(ctx context.Context, src *Source, s Search, shard Shard, program string, progress Progress) ([]Trial, error) {
+	rest, head, err := c.searched(src)
+	if err != nil {
+		return nil, err
+	}
+	if program != "" {
+		head.Program, head.Shard = program, shard.String()
+	}
+	log, err := openTrials(s.Path, head)
 	if err != nil {
 		return nil, err
 	}
 	defer log.close()
-	started := time.Now()
-	todo := log.missing(s.Trials)
+	if err := log.learn(s.Known); err != nil {
+		return nil, err
+	}
+	started, known := time.Now(), len(log.all)
+	todo := log.missing(shard.share(s.Trials))
 	progress = progress.synced()
 	var mu sync.Mutex
 	err = parallel(ctx, len(todo), s.Workers, func(ctx context.Context, k int) error {
-		if s.Budget > 0 && time.Since(started) > s.Budget && k+len(log.before) > 0 {
+		if s.Budget > 0 && time.Since(started) > s.Budget && k+known > 0 {
 			return nil
 		}
 		var last mlp.Epoch
-		t, err := try(ctx, cfg, drawTrial(&cfg, todo[k]), rest, func(e mlp.Epoch) { last = e; progress(todo[k], e, false) })
+		t, err := try(ctx, c, drawTrial(&c, todo[k]), rest, func(e mlp.Epoch) { last = e; progress(todo[k], e, false) })
 		if err != nil {
 			return fmt.Errorf("trial %d: %w", todo[k], err)
 		}
@@ -95,10 +111,17 @@ func Sweep(ctx context.Context, cfg Config, src *Source, s Search, progress Prog
 		defer mu.Unlock()
 		return log.add(t)
 	})
-	if err = errors.Join(err, log.close()); err != nil {
-		return nil, err
+	return log.all, errors.Join(err, log.close())
+}
+
+// searched returns the rows that trials learn from, and what a file of them begins with.
+func (c *Config) searched(src *Source) (*mlp.Data, header, error) {
+	rest, _, err := c.divide(src)
+	if err != nil {
+		return nil, header{}, err
 	}
-	return ranked(log.all)
+	c.balance(rest)
+	return rest, header{trialsSchema, c.settings(src)}, nil
 }
 
 func try(ctx context.Context, cfg Config, t Trial, rest *mlp.Data, progress func(mlp.Epoch)) (Trial, error) {

@@ -111,7 +111,7 @@ func TestSweepKeepsWhatDiverged(t *testing.T) {
 
 func TestParseTrialsRefuses(t *testing.T) {
 	cfg := config(ByRun)
-	h := cfg.header(source(t, 2, 10))
+	h := header{trialsSchema, cfg.settings(source(t, 2, 10))}
 	var b bytes.Buffer
 	path := filepath.Join(t.TempDir(), "t")
 	tr, err := openTrials(path, h)
@@ -128,7 +128,7 @@ func TestParseTrialsRefuses(t *testing.T) {
 	trial := `{"trial":3,"learning_rate":1e-4,"decay":1e-6,"batch":64,"loss":0.5,"epochs":2}` + "\n"
 	for _, c := range []struct{ text, want string }{
 		{"hello\n", "line 1: not a file of trials"},
-		{strings.Replace(string(head), `"seed":1`, `"seed":2`, 1), "line 1: trials of other data or settings"},
+		{strings.Replace(string(head), `"seed":1`, `"seed":2`, 1), "line 1: trials of other data or settings (seed 2, here 1): use another file"},
 		{string(head) + "{}\n", "line 2: trial 0: rate 0"},
 		{string(head) + trial + trial, "line 3: trial 3 occurs twice"},
 		{string(head) + strings.Replace(trial, "epochs", "epoch", 1), "unknown field"},
@@ -148,7 +148,7 @@ func TestParseTrialsRefuses(t *testing.T) {
 
 // FuzzTrials holds that what is read is read again from the same lines.
 func FuzzTrials(f *testing.F) {
-	h := header{Schema: trialsSchema, Seed: 1}
+	h := header{trialsSchema, settings{Seed: 1}}
 	head := `{"sweep":1,"seed":1}` + "\n"
 	f.Add([]byte(head + `{"trial":3,"learning_rate":1e-4,"decay":1e-6,"batch":64,"loss":null,"epochs":2}` + "\n"))
 	f.Add([]byte(head + "{"))

@@ -84,7 +84,7 @@ type Config struct {
 type Result struct {
 	Seed      uint64
 	Weights   [2]float64 // of the labels
-	Model     *mlp.Model
+	Model     *mlp.Model `json:"-"` // of a fold nobody needs it
 	History   mlp.History
 	Rows      int      // learned from, those that said when to stop included
 	Held      []string // runs held out whole

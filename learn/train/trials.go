@@ -4,12 +4,17 @@ package train
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
+	"slices"
+	"strconv"
+	"strings"
 
 	"mllb/internal/namedfile"
 )
@@ -23,7 +28,12 @@ const maxTrials = 16 << 20
 
 // header is what trials have in common. Trials of another are refused.
 type header struct {
-	Schema     int        `json:"sweep"`
+	Schema int `json:"sweep"`
+	settings
+}
+
+// settings are what a training goes by.
+type settings struct {
 	Dataset    string     `json:"dataset"`
 	FeatureSet string     `json:"feature_set"`
 	Rate       float64    `json:"learning_rate"` // of the first trial
@@ -39,18 +49,21 @@ type header struct {
 	Seed       uint64     `json:"seed"`
 	Holdout    Unit       `json:"holdout"`
 	Fraction   float64    `json:"fraction"`
+
+	Program string `json:"program,omitempty"` // of a shard, as is the next
+	Shard   string `json:"shard,omitempty"`
 }
 
-func (c *Config) header(src *Source) header {
-	return header{trialsSchema, src.Digest, src.Data.Set.Name, c.LearningRate, c.Decay, c.Batch, c.Hidden, c.Epochs, c.Patience, c.MinDelta,
-		c.Validation, c.ClassWeights, c.Scale, c.Seed, c.Holdout, c.Fraction}
+func (c *Config) settings(src *Source) settings {
+	return settings{Dataset: src.Digest, FeatureSet: src.Data.Set.Name, Rate: c.LearningRate, Decay: c.Decay, Batch: c.Batch, Hidden: c.Hidden,
+		Epochs: c.Epochs, Patience: c.Patience, MinDelta: c.MinDelta, Validation: c.Validation, Weights: c.ClassWeights, Scale: c.Scale,
+		Seed: c.Seed, Holdout: c.Holdout, Fraction: c.Fraction}
 }
 
 // trials is an open file of them.
 type trials struct {
-	f      *os.File
-	before []Trial // that were there
-	all    []Trial
+	f   *os.File
+	all []Trial
 }
 
 // openTrials reads the trials of a file, or starts it. A line that was cut off
@@ -73,7 +86,7 @@ func (t *trials) read(h header) error {
 	if err != nil {
 		return err
 	}
-	t.before, t.all = list, list
+	t.all = list
 	if err := t.f.Truncate(whole); err != nil {
 		return err
 	}
@@ -124,10 +137,36 @@ func checkHeader(line []byte, want header) error {
 	if err := unmarshal(line, &got); err != nil {
 		return fmt.Errorf("not a file of trials: %w", err)
 	}
-	if got != want {
-		return errors.New("trials of other data or settings: use another file")
+	if d := difference(got, want); d != "" {
+		return fmt.Errorf("trials of other data or settings (%s): use another file", d)
 	}
 	return nil
+}
+
+// difference names the first setting, by name, that is not what it is here; "" if all are.
+func difference(got, want any) string {
+	read, here := fields(got), fields(want)
+	all := maps.Clone(read)
+	maps.Copy(all, here)
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		if !bytes.Equal(read[name], here[name]) {
+			return fmt.Sprintf("%s %s, here %s", name, printable(read[name]), printable(here[name]))
+		}
+	}
+	return ""
+}
+
+func fields(v any) map[string]json.RawMessage {
+	m := make(map[string]json.RawMessage)
+	if b, err := json.Marshal(v); err != nil || json.Unmarshal(b, &m) != nil {
+		panic("settings are no JSON object") // all of them were decoded, or flags
+	}
+	return m
+}
+
+func printable(value []byte) string {
+	text := strconv.QuoteToASCII(cmp.Or(string(value), "none"))
+	return strings.ReplaceAll(text[1:len(text)-1], `\"`, `"`)
 }
 
 func parseTrial(line []byte, t *Trial) error {
@@ -152,18 +191,31 @@ func unmarshal(line []byte, v any) error {
 	return nil
 }
 
-// missing returns the numbers below n that are not there.
-func (t *trials) missing(n int) (todo []int) {
-	there := make(map[int]bool)
-	for i := range t.before {
-		there[t.before[i].Number] = true
-	}
-	for k := range n {
-		if !there[k] {
-			todo = append(todo, k)
+// missing returns those of the numbers that are not there.
+func (t *trials) missing(numbers []int) []int {
+	there := numbersOf(t.all)
+	return slices.DeleteFunc(numbers, func(k int) bool { return there[k] })
+}
+
+// learn adds those that are not there of trials made elsewhere.
+func (t *trials) learn(known []Trial) error {
+	there := numbersOf(t.all)
+	for _, trial := range known {
+		if !there[trial.Number] {
+			if err := t.add(trial); err != nil {
+				return err
+			}
 		}
 	}
-	return todo
+	return nil
+}
+
+func numbersOf(list []Trial) map[int]bool {
+	numbers := make(map[int]bool)
+	for i := range list {
+		numbers[list[i].Number] = true
+	}
+	return numbers
 }
 
 func (t *trials) add(trial Trial) error {
