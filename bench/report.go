@@ -27,6 +27,8 @@ type Report struct {
 	Torn      bool             `json:"-"`
 	Workloads []WorkloadResult `json:"results"`
 	Means     []GeoMean        `json:"geometric_means"` // of times
+	// RunMeans are of the geometric means of all runs.
+	RunMeans []GeoMean `json:"geometric_means_of_all_runs"`
 	// SlowestMeans are of the slowest tenths; none where there are too few runs.
 	SlowestMeans []GeoMean         `json:"geometric_means_of_slowest_tenths,omitempty"`
 	Latency      []measure.Latency `json:"latency,omitempty"`
@@ -45,6 +47,7 @@ type ArmResult struct {
 	Failed    int                   `json:"failed"`
 	Reasons   []string              `json:"reasons,omitempty"` // why, each once
 	Values    map[string]Measured   `json:"values"`            // by metric; those not measured are left out
+	Mean      Mean                  `json:"geometric_mean"`    // of all runs' times
 	Slowest   Slowest               `json:"slowest_tenth"`     // by time
 	Effects   Effects               `json:"did"`
 	Levels    map[string]number.Num `json:"migrations_by_level,omitempty"` // median a run, by what both CPUs share
@@ -202,7 +205,7 @@ func (r *Report) compare() {
 		}
 		r.Means = append(r.Means, geoMean(a.Name, pairs, typical, r.Config.Seed))
 	}
-	r.compareSlowest()
+	r.compareRuns()
 }
 
 // detectable says of each comparison what it could have found, at the level that

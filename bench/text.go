@@ -18,7 +18,7 @@ func (r *Report) Draw(w io.Writer) error {
 	r.drawHead(b)
 	r.drawWall(b)
 	r.drawMeans(b)
-	r.drawSlowest(b)
+	r.drawRuns(b)
 	r.drawEffects(b)
 	r.drawOthers(b)
 	return b.Flush()
