@@ -139,6 +139,10 @@ func (a *Across) Title() string {
 func (c *Comparing) Draw(w io.Writer) error {
 	b := bufio.NewWriter(w)
 	for _, r := range c.Reports {
+		fmt.Fprintf(b, "%s: %s\n", r.Name(), printable(r.Verdict))
+	}
+	fmt.Fprintln(b)
+	for _, r := range c.Reports {
 		m := &r.Machine
 		fmt.Fprintf(b, "%s: %s, Linux %s, %s, %s; %s, mllb %s\n", r.Name(), printable(m.Host), printable(m.Kernel), printable(m.CPU), m.Topology, number.Of(r.Runs, "run"), printable(r.Version))
 	}

@@ -18,6 +18,7 @@ var page string
 
 var pageTemplate = template.Must(template.New("report").Funcs(template.FuncMap{
 	"name":     printable,
+	"lines":    printableLines,
 	"ratio":    ratio,
 	"percent":  percent,
 	"p":        probability,
