@@ -17,8 +17,11 @@ func (p *progress) forecast(r *Record) {
 	if p.told > 0 && !warm || len(rest) == 0 {
 		return
 	}
+	left, ok := p.remaining()
+	if !ok {
+		return
+	}
 	p.told++
-	left, _ := p.remaining()
 	p.say("%s left: about %s, until %s", number.Of(len(rest), "run"), brief(left), p.now().Add(left).Format("Mon 15:04"))
 }
 

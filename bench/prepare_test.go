@@ -16,9 +16,9 @@ func TestPrepare(t *testing.T) {
 	for _, arm := range []string{"stock", "own"} {
 		said := filepath.Join(t.TempDir(), "said")
 		x := rig(t, "sh", "-c", "echo run >>"+said)
-		x.config.Prepare = "sleep 0.5; echo prepare >>" + said
+		x.config.Prepare = "sleep 0.2; echo prepare >>" + said
 		for range 2 {
-			if rec, err := x.run(t.Context(), slot(arm)); err != nil || rec.Failed != "" || rec.Wall > 0.45 {
+			if rec, err := x.run(t.Context(), slot(arm)); err != nil || rec.Failed != "" || rec.Wall > 0.19 {
 				t.Errorf("%s: %v, %q, %v s", arm, err, rec.Failed, rec.Wall)
 			}
 		}
