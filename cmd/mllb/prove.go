@@ -39,7 +39,8 @@ func (proveCmd) Help() string {
 and then runs the workloads under stock, assist, own, scx where it works, and stock again (mllb bench).
 How long that takes is said after the first run. SIGINT ends it and reports what there is; the same command
 goes on. mllbd manages only what is started here, and nothing stays on the host but DIR and DIR.tar.gz.
-The archive has the name of the host, its kernel and CPU, the command and its output's last line where it failed.`
+The archive has the name of the host, its kernel and CPU, a digest of its machine ID, the command, and the last
+line that a failed run printed.`
 }
 
 // The built-in set: half of the CPUs busy, a few more threads than CPUs, threads that

@@ -91,8 +91,9 @@ func (c *proveCmd) report(out output, r *bench.Report) error {
 	_, err = fmt.Fprintf(out.stdout, `
 report:  %s
 to send: %s (%s bytes)
-It has in it: the name of this host (%s), its kernel (%s), CPU and boot parameters of scheduling, what mllbd check
-says, the command of each workload, and the last line that a failed run printed.
+It has in it: the name of this host (%s), its kernel (%s), CPU and boot parameters of scheduling, a digest of its
+machine ID and the ID of this boot, what mllbd check says, the command of each workload, and the last line that a
+failed run printed.
 `, filepath.Join(c.dir, "report.html"), c.archive(), number.Count(st.Size()), r.Machine.Host, r.Machine.Kernel)
 	return err
 }
