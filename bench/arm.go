@@ -38,7 +38,7 @@ type Arm struct {
 
 // ArmHelp says how arms are written.
 var ArmHelp = `stock            the kernel's scheduler alone, with which the others are compared
-MODE[:POLICY]    mllbd around the workload: observe, assist or own; ` + oneOf(armPolicy) + `
+MODE[:POLICY]    mllbd around the workload: observe, assist or own; ` + list(armPolicy, "or") + `
   [:FLAG=VALUE]  and flags of mllbd run: interval, max-cpu, hold, budget, lease, cool-down, model, snapshot,
   exclude, topology (own:topology=probe)
 scx[:POLICY]     mllbd with its sched_ext scheduler, --backend scx, for the workload; the same policies and flags
@@ -54,10 +54,13 @@ var (
 	armKernels = []string{"off", "replace", "shadow"}
 )
 
-// oneOf writes "a, b or c".
-func oneOf(names []string) string {
+// list writes "a", "a or b", "a, b or c".
+func list(names []string, word string) string {
 	last := len(names) - 1
-	return strings.Join(names[:last], ", ") + " or " + names[last]
+	if last == 0 {
+		return names[0]
+	}
+	return strings.Join(names[:last], ", ") + " " + word + " " + names[last]
 }
 
 // ParseArm reads one arm; see ArmHelp.

@@ -58,7 +58,12 @@ func Run(ctx context.Context, cfg Config, o Options) (*Report, error) {
 	if err := x.open(); err != nil {
 		return nil, err
 	}
-	if err := errors.Join(drive(ctx, s, newProgress(o.Out, s), w, x.run), x.close()); err != nil {
+	err = drive(ctx, s, newProgress(o.Out, s), w, x.run)
+	var warmup *WarmupError
+	if errors.As(err, &warmup) {
+		fmt.Fprint(o.Out, warmup.Stderr)
+	}
+	if err := errors.Join(err, x.close()); err != nil {
 		return nil, err
 	}
 	return Load(o.Dir)

@@ -33,12 +33,11 @@ type Across struct {
 
 // Cell is the arm's time relative to stock in one report.
 type Cell struct {
-	Runs    int        `json:"runs"` // 0: this report does not have it
-	Ratio   number.Num `json:"ratio"`
-	Lo      number.Num `json:"ratio_lo"`
-	Hi      number.Num `json:"ratio_hi"`
-	Verdict Verdict    `json:"verdict"`
-	Words   string     `json:"words"`
+	Runs int `json:"runs"` // 0: this report does not have it
+	Relative
+	Mean    Relative `json:"geometric_mean"` // of all runs, by that of stock's
+	Verdict Verdict  `json:"verdict"`
+	Words   string   `json:"words"`
 }
 
 // Compare puts reports side by side, in the order of the first report that has a
@@ -98,7 +97,7 @@ func (w *WorkloadResult) arm(name string) *ArmResult {
 }
 
 func (r *Report) cell(workload, arm string) Cell {
-	none := Cell{Ratio: number.Unknown, Lo: number.Unknown, Hi: number.Unknown}
+	none := Cell{Relative: unrelated, Mean: unrelated}
 	w := r.workload(workload)
 	if w == nil {
 		return none
@@ -108,7 +107,7 @@ func (r *Report) cell(workload, arm string) Cell {
 		return none
 	}
 	c := a.Values[metrics[0].Name].Against
-	return Cell{a.Runs, c.Ratio, c.Lo, c.Hi, c.Verdict, a.verdict(metrics[0].Name)}
+	return Cell{a.Runs, Relative{c.Ratio, c.Lo, c.Hi}, a.Mean.Relative, c.Verdict, a.verdict(metrics[0].Name)}
 }
 
 // meanCell is over the workloads that all reports have, so that the cells of the
@@ -122,7 +121,7 @@ func (r *Report) meanCell(workloads []string, arm string) Cell {
 		}
 	}
 	g := geoMean(arm, pairs, typical, r.Config.Seed)
-	return Cell{Runs: g.Workloads, Ratio: g.Ratio, Lo: g.Lo, Hi: g.Hi, Words: fmt.Sprintf("geometric mean of %d", g.Workloads)}
+	return Cell{Runs: g.Workloads, Relative: g.Relative, Mean: geoMean(arm, pairs, average, r.Config.Seed).Relative, Words: fmt.Sprintf("geometric mean of %d", g.Workloads)}
 }
 
 // Name is what a report is called among others.
@@ -140,30 +139,42 @@ func (a *Across) Title() string {
 func (c *Comparing) Draw(w io.Writer) error {
 	b := bufio.NewWriter(w)
 	for _, r := range c.Reports {
+		fmt.Fprintf(b, "%s: %s\n", r.Name(), printable(r.Verdict))
+	}
+	fmt.Fprintln(b)
+	for _, r := range c.Reports {
 		m := &r.Machine
 		fmt.Fprintf(b, "%s: %s, Linux %s, %s, %s; %s, mllb %s\n", r.Name(), printable(m.Host), printable(m.Kernel), printable(m.CPU), m.Topology, number.Of(r.Runs, "run"), printable(r.Version))
 	}
-	fmt.Fprintf(b, "\ntime relative to stock of the same report, 95 %% interval; * significant (p < 0.05, corrected), n no-op\n%-16s %-16s", "arm", "workload")
-	for _, r := range c.Reports {
-		fmt.Fprintf(b, "  %-24s", cut(r.Name(), 24))
-	}
-	fmt.Fprintln(b)
-	for i := range c.Rows {
-		row := &c.Rows[i]
-		line := fmt.Sprintf("%-16s %-16s", cut(row.Arm, 16), cut(row.Title(), 16))
-		for _, cell := range row.Cells {
-			line += fmt.Sprintf("  %-24s", cell.text())
-		}
-		fmt.Fprintln(b, strings.TrimRight(line, " "))
-	}
+	fmt.Fprintln(b, "\ntime relative to stock of the same report, 95 % interval; * significant (p < 0.05, corrected), n no-op")
+	c.drawRows(b, func(cell *Cell) string {
+		return ratio(cell.Ratio) + cell.mark() + " " + interval(cell.Lo, cell.Hi, ratio)
+	})
+	fmt.Fprintln(b, "\ngeometric mean of all runs relative to that of stock, 95 % interval")
+	c.drawRows(b, func(cell *Cell) string {
+		return ratio(cell.Mean.Ratio) + "  " + interval(cell.Mean.Lo, cell.Mean.Hi, ratio)
+	})
 	return b.Flush()
 }
 
-func (c *Cell) text() string {
-	if c.Runs == 0 {
-		return "-"
+func (c *Comparing) drawRows(w io.Writer, text func(*Cell) string) {
+	fmt.Fprintf(w, "%-16s %-16s", "arm", "workload")
+	for _, r := range c.Reports {
+		fmt.Fprintf(w, "  %-24s", cut(r.Name(), 24))
 	}
-	return fmt.Sprintf("%s%s %s", ratio(c.Ratio), c.mark(), interval(c.Lo, c.Hi, ratio))
+	fmt.Fprintln(w)
+	for i := range c.Rows {
+		row := &c.Rows[i]
+		line := fmt.Sprintf("%-16s %-16s", cut(row.Arm, 16), cut(row.Title(), 16))
+		for j := range row.Cells {
+			cell := "-"
+			if row.Cells[j].Runs > 0 {
+				cell = text(&row.Cells[j])
+			}
+			line += fmt.Sprintf("  %-24s", cell)
+		}
+		fmt.Fprintln(w, strings.TrimRight(line, " "))
+	}
 }
 
 func (c *Cell) mark() string {

@@ -16,7 +16,6 @@ import (
 
 	"mllb/bench/measure"
 	"mllb/bench/workload"
-	"mllb/internal/namedfile"
 	"mllb/internal/number"
 	"mllb/internal/runreport"
 	"mllb/topology"
@@ -62,8 +61,13 @@ func (x *executor) run(ctx context.Context, s Slot) (rec Record, err error) {
 	if err := writeJSON(running, g); err != nil {
 		return rec, errors.Join(err, g.removeCgroup())
 	}
-	rec = Record{Slot: s, Started: time.Now().UTC().Truncate(time.Millisecond)}
-	failed := x.measured(ctx, &g, &rec)
+	rec = Record{Slot: s}
+	unprepared := x.prepare(ctx, &g)
+	rec.Started = time.Now().UTC().Truncate(time.Millisecond)
+	var failed error
+	if unprepared == nil {
+		failed = x.measured(ctx, &g, &rec)
+	}
 	if err := errors.Join(g.kill(), x.heal(&rec)); err != nil {
 		return rec, err // running.json stays: the next benchmark tries again
 	}
@@ -73,9 +77,16 @@ func (x *executor) run(ctx context.Context, s Slot) (rec Record, err error) {
 	if ctx.Err() != nil {
 		return rec, ctx.Err()
 	}
+	if unprepared != nil {
+		return rec, unprepared
+	}
 	if failed != nil {
 		rec.Failed = failed.Error()
-		return rec, x.keepOutput(s)
+		err := x.keepOutput(s)
+		if s.Warmup() {
+			err = errors.Join(err, x.warmupError(failed))
+		}
+		return rec, err
 	}
 	return rec, nil
 }
@@ -258,26 +269,4 @@ func (x *executor) restore() error {
 		return fmt.Errorf("mllbd restore: %w: %s", err, strings.TrimSpace(string(out)))
 	}
 	return nil
-}
-
-// keepOutput saves the end of what a failed run said.
-func (x *executor) keepOutput(s Slot) error {
-	var text []byte
-	for _, name := range []string{"work.err", "work.out", "companion.err", "companion.out"} {
-		b, err := tail(filepath.Join(x.scratch, name), 64<<10)
-		if err == nil && len(b) > 0 {
-			text = append(append(append(text, "==== "+name+"\n"...), b...), '\n')
-		}
-	}
-	dir := filepath.Join(x.dir, failedDir)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
-	name := strings.Map(func(r rune) rune {
-		if strings.ContainsRune(" ,/:=", r) {
-			return '-'
-		}
-		return r
-	}, s.String())
-	return namedfile.Write(context.Background(), filepath.Join(dir, name+".txt"), text)
 }

@@ -15,11 +15,9 @@ import (
 // draws the runs of each workload and arm anew; so it speaks of these
 // workloads, and of no others.
 type GeoMean struct {
-	Arm       string     `json:"arm"`
-	Workloads int        `json:"workloads"`
-	Ratio     number.Num `json:"ratio"`
-	Lo        number.Num `json:"ratio_lo"`
-	Hi        number.Num `json:"ratio_hi"`
+	Arm       string `json:"arm"`
+	Workloads int    `json:"workloads"`
+	Relative
 }
 
 // fewestDrawn is how many runs a bootstrap of them needs to mean anything: as many
@@ -32,16 +30,17 @@ type pair struct{ stock, arm []float64 }
 // relation is a way to hold runs of an arm against those of stock, of which an
 // interval needs so many of each.
 type relation struct {
-	of    func(arm, stock []float64) float64
-	least int
+	of      func(arm, stock []float64) float64
+	least   int
+	widened bool // its interval, for the number of runs
 }
 
 // typical is how a run of an arm compares with one of stock.
-var typical = relation{func(arm, stock []float64) float64 { return middle(quotients(arm, stock)) }, fewestDrawn}
+var typical = relation{of: func(arm, stock []float64) float64 { return middle(quotients(arm, stock)) }, least: fewestDrawn}
 
 // geoMean leaves out what has no ratio.
 func geoMean(arm string, pairs []pair, by relation, seed uint64) GeoMean {
-	g := GeoMean{arm, 0, number.Unknown, number.Unknown, number.Unknown}
+	g := GeoMean{arm, 0, unrelated}
 	fewest := math.MaxInt
 	pairs = slices.DeleteFunc(slices.Clone(pairs), func(p pair) bool {
 		return len(p.stock) == 0 || len(p.arm) == 0 || quotients(p.arm, p.stock) == nil
@@ -57,12 +56,16 @@ func geoMean(arm string, pairs []pair, by relation, seed uint64) GeoMean {
 	}
 	g.Ratio = number.Num(math.Exp(sum / float64(len(pairs))))
 	if fewest >= by.least {
-		g.Lo, g.Hi = bootstrap(pairs, by, rand.New(rand.NewPCG(seed, 1)))
+		tail := (1 - confidence) / 2
+		if by.widened {
+			tail = widened(fewest)
+		}
+		g.Lo, g.Hi = bootstrap(pairs, by, tail, rand.New(rand.NewPCG(seed, 1)))
 	}
 	return g
 }
 
-func bootstrap(pairs []pair, by relation, rng *rand.Rand) (lo, hi number.Num) {
+func bootstrap(pairs []pair, by relation, tail float64, rng *rand.Rand) (lo, hi number.Num) {
 	means := make([]float64, resamples)
 	for _, p := range pairs {
 		stock, arm := make([]float64, len(p.stock)), make([]float64, len(p.arm))
@@ -73,6 +76,6 @@ func bootstrap(pairs []pair, by relation, rng *rand.Rand) (lo, hi number.Num) {
 		}
 	}
 	slices.Sort(means)
-	tail := int(math.Round((1 - confidence) / 2 * resamples))
-	return number.Num(math.Exp(means[tail])), number.Num(math.Exp(means[resamples-1-tail]))
+	beyond := int(math.Round(tail * resamples))
+	return number.Num(math.Exp(means[beyond])), number.Num(math.Exp(means[resamples-1-beyond]))
 }

@@ -18,6 +18,7 @@ var page string
 
 var pageTemplate = template.Must(template.New("report").Funcs(template.FuncMap{
 	"name":     printable,
+	"lines":    printableLines,
 	"ratio":    ratio,
 	"percent":  percent,
 	"p":        probability,
@@ -42,13 +43,18 @@ func (r *Report) HTML(w io.Writer) error {
 			others = append(others, m)
 		}
 	}
+	tails := make(map[string]GeoMean)
+	for _, g := range r.RunMeans {
+		tails[g.Arm], _ = r.slowestMean(g.Arm)
+	}
 	return pageTemplate.Execute(w, struct {
 		*Report
 		Pictures []picture
 		Wall     metric
 		Others   []metric
 		Levels   []string
-	}{r, pictures, metrics[0], others, r.levels()})
+		Tails    map[string]GeoMean
+	}{r, pictures, metrics[0], others, r.levels(), tails})
 }
 
 // levels are the levels at which any arm saw migrations.

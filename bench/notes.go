@@ -24,9 +24,8 @@ func labNotes(getenv func(string) string) []string {
 // notes are what the reader must know of the runs.
 func (r *Report) notes(records []Record) (notes []string) {
 	note := func(format string, args ...any) { notes = append(notes, fmt.Sprintf(format, args...)) }
-	comparisons := (len(r.Config.Arms) - 1) * len(r.Workloads)
-	if n := runsNeeded(alpha / float64(max(1, comparisons))); r.Config.Runs < n {
-		note("too few runs to show anything: %d of each, and %s at least %d", r.Config.Runs, need(comparisons), n)
+	if few := r.Config.tooFew(); few != "" {
+		notes = append(notes, few)
 	}
 	if due := len(r.Config.Arms) * len(r.Workloads) * r.Config.Runs; r.Runs+r.Failed < due {
 		note("runs missing, for not being made yet or given up: %d of %d", due-r.Runs-r.Failed, due)
@@ -36,7 +35,9 @@ func (r *Report) notes(records []Record) (notes []string) {
 	}
 	notes = append(notes, r.steadyNotes(records)...)
 	notes = append(notes, sampleNotes(slices.DeleteFunc(slices.Clone(records), func(rec Record) bool { return !rec.fills() }))...)
-	for _, w := range r.Workloads {
+	for i := range r.Workloads {
+		w := &r.Workloads[i]
+		notes = append(notes, w.shapeNotes()...)
 		for _, a := range w.Arms {
 			if a.Steal > 0.01 {
 				note("%s under %s: the hypervisor stole %s of a CPU's time", w.Name, a.Arm, percent(a.Steal))
@@ -45,6 +46,18 @@ func (r *Report) notes(records []Record) (notes []string) {
 	}
 	return notes
 }
+
+// tooFew says that so few runs cannot show anything, whatever they are like.
+func (c *Config) tooFew() string {
+	comparisons := c.comparisons()
+	if n := runsNeeded(alpha / float64(max(1, comparisons))); c.Runs < n {
+		return fmt.Sprintf("too few runs to show anything: %d of each, and %s at least %d", c.Runs, need(comparisons), n)
+	}
+	return ""
+}
+
+// comparisons is how many times an arm is held against stock.
+func (c *Config) comparisons() int { return (len(c.Arms) - 1) * len(c.Workloads) }
 
 func need(comparisons int) string {
 	if comparisons == 1 {

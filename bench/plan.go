@@ -18,6 +18,7 @@ type Config struct {
 	Warmup    int               `json:"warmup"` // rounds before them, thrown away
 	Seed      uint64            `json:"seed"`   // of the order
 	Interval  float64           `json:"interval_seconds"`
+	Prepare   string            `json:"prepare,omitempty"`        // a command for sh before each run
 	Steady    int               `json:"steady_percent,omitempty"` // how much slower than before a CPU may be around a run that counts; 0: any
 	Programs  map[string]string `json:"programs"`                 // digests of mllb, mllbd and model files, by name
 }

@@ -29,6 +29,7 @@ type progress struct {
 	slow  []Slow    // what a run waits for
 	since time.Time // the run under way began
 	drawn int       // lines on the terminal
+	told  int       // how often it was said how long all of it takes
 }
 
 // row is one workload under one arm.
@@ -81,6 +82,9 @@ func (p *progress) begin() {
 	for _, s := range p.s.Head.Skipped {
 		fmt.Fprintf(p.out, "mllb bench: skipped %s: %s\n", s.What, s.Why)
 	}
+	if few := c.tooFew(); few != "" {
+		fmt.Fprintf(p.out, "mllb bench: warning: %s\n", few)
+	}
 	if p.s.Torn {
 		fmt.Fprintln(p.out, "mllb bench: the last record was cut off; its run is repeated")
 	}
@@ -122,6 +126,7 @@ func (p *progress) add(r *Record) {
 	case r.Failed != "" || len(r.Disturbed) > 0:
 		p.say("%s: %s", r.Slot, printable(outcome(r)))
 	}
+	p.forecast(r)
 }
 
 // giveUp leaves out a run of what has only failed so far.
@@ -202,39 +207,6 @@ func outcome(r *Record) string {
 		text += fmt.Sprintf(", disturbed (%s), to be made again", slowText(r.Disturbed))
 	}
 	return text
-}
-
-// left is how far it is and how long the rest should take: each run that is due as
-// long as those like it took so far.
-func (p *progress) left() string {
-	var all, known time.Duration
-	runs := 0
-	for _, r := range p.rows {
-		all, runs = all+r.took, runs+r.runs
-	}
-	if runs == 0 {
-		return fmt.Sprintf("%d of %d runs", p.at, len(p.order))
-	}
-	for _, s := range p.order[min(p.at, len(p.order)):] {
-		switch r := p.rows[s.pair()]; {
-		case r.gone:
-		case r.runs > 0:
-			known += r.took / time.Duration(r.runs)
-		default:
-			known += all / time.Duration(runs)
-		}
-	}
-	return fmt.Sprintf("%d of %d runs, about %s left", p.at, len(p.order), brief(known))
-}
-
-func brief(d time.Duration) string {
-	switch {
-	case d > time.Hour:
-		return fmt.Sprintf("%dh%02dm", int(d.Hours()), int(d.Minutes())%60)
-	case d > time.Minute:
-		return fmt.Sprintf("%d min", int((d + time.Minute/2).Minutes()))
-	}
-	return fmt.Sprintf("%d s", int((d + time.Second/2).Seconds()))
 }
 
 func (p *progress) clear() {

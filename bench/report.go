@@ -17,6 +17,7 @@ import (
 
 // Report is what the runs of one result directory say.
 type Report struct {
+	Verdict string `json:"verdict"` // in one sentence
 	Head
 	Dir       string           `json:"-"`
 	Ended     time.Time        `json:"ended"` // start of the last run
@@ -27,9 +28,12 @@ type Report struct {
 	Torn      bool             `json:"-"`
 	Workloads []WorkloadResult `json:"results"`
 	Means     []GeoMean        `json:"geometric_means"` // of times
+	// RunMeans are of the geometric means of all runs.
+	RunMeans []GeoMean `json:"geometric_means_of_all_runs"`
 	// SlowestMeans are of the slowest tenths; none where there are too few runs.
 	SlowestMeans []GeoMean         `json:"geometric_means_of_slowest_tenths,omitempty"`
 	Latency      []measure.Latency `json:"latency,omitempty"`
+	Facts        []Fact            `json:"facts,omitempty"`
 }
 
 // WorkloadResult is one workload under each arm, stock first.
@@ -43,9 +47,12 @@ type ArmResult struct {
 	Arm       string                `json:"arm"`
 	Runs      int                   `json:"runs"`
 	Failed    int                   `json:"failed"`
-	Reasons   []string              `json:"reasons,omitempty"` // why, each once
-	Values    map[string]Measured   `json:"values"`            // by metric; those not measured are left out
-	Slowest   Slowest               `json:"slowest_tenth"`     // by time
+	Reasons   []string              `json:"reasons,omitempty"`   // why, each once
+	Values    map[string]Measured   `json:"values"`              // by metric; those not measured are left out
+	Mean      Mean                  `json:"geometric_mean"`      // of all runs' times
+	Slowest   Slowest               `json:"slowest_tenth"`       // by time
+	Humps     *Humps                `json:"two_humps,omitempty"` // of its times
+	Outliers  []Outlier             `json:"outliers,omitempty"`  // by time
 	Effects   Effects               `json:"did"`
 	Levels    map[string]number.Num `json:"migrations_by_level,omitempty"` // median a run, by what both CPUs share
 	Steal     number.Num            `json:"steal"`                         // CPU time that the hypervisor took, by wall time: 0.01 is 1 % of a CPU; median
@@ -84,7 +91,10 @@ func Load(dir string) (*Report, error) {
 	}
 	r := newReport(*h, records)
 	r.Dir = dir
-	r.Latency, err = loadLatency(dir)
+	if r.Latency, err = loadLatency(dir); err != nil {
+		return nil, err
+	}
+	r.Facts, err = loadFacts(dir)
 	return r, err
 }
 
@@ -138,6 +148,7 @@ func newReport(h Head, records []Record) *Report {
 	}
 	r.compare()
 	r.Head.Notes = append(slices.Clone(h.Notes), r.notes(records)...)
+	r.Verdict = r.sentence()
 	return r
 }
 
@@ -165,6 +176,7 @@ func newArmResult(arm *Arm, records []*Record) ArmResult {
 			a.Values[m.Name] = Measured{Estimate: estimate(values), values: values}
 		}
 	}
+	a.shape(records)
 	a.Effects = newEffects(arm, records)
 	a.sum(records)
 	return a
@@ -202,7 +214,7 @@ func (r *Report) compare() {
 		}
 		r.Means = append(r.Means, geoMean(a.Name, pairs, typical, r.Config.Seed))
 	}
-	r.compareSlowest()
+	r.compareRuns()
 }
 
 // detectable says of each comparison what it could have found, at the level that

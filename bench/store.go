@@ -144,7 +144,7 @@ func (c *Config) difference(other *Config) string {
 		was, want any
 	}{
 		{"set of arms", c.Arms, other.Arms}, {"set of workloads", c.Workloads, other.Workloads}, {"warm-up", c.Warmup, other.Warmup},
-		{"seed", c.Seed, other.Seed}, {"interval", c.Interval, other.Interval}, {"--steady", c.Steady, other.Steady}, {"set of programs", c.Programs, other.Programs},
+		{"seed", c.Seed, other.Seed}, {"interval", c.Interval, other.Interval}, {"--prepare", c.Prepare, other.Prepare}, {"--steady", c.Steady, other.Steady}, {"set of programs", c.Programs, other.Programs},
 	} {
 		if was, want := text(p.was), text(p.want); was != want {
 			return fmt.Sprintf("a different %s: %s, now %s", p.name, was, want)

@@ -18,13 +18,14 @@ func (r *Report) Draw(w io.Writer) error {
 	r.drawHead(b)
 	r.drawWall(b)
 	r.drawMeans(b)
-	r.drawSlowest(b)
+	r.drawRuns(b)
 	r.drawEffects(b)
 	r.drawOthers(b)
 	return b.Flush()
 }
 
 func (r *Report) drawHead(w io.Writer) {
+	fmt.Fprintf(w, "%s\n\n", printable(r.Verdict))
 	m := &r.Machine
 	fmt.Fprintf(w, "%s: Linux %s, %s, %s\n", printable(m.Host), printable(m.Kernel), printable(m.CPU), m.Topology)
 	fmt.Fprintf(w, "%s, %s, %s (%d of each requested, %d for warm-up); configuration %s, started %s\n",

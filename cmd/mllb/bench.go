@@ -3,16 +3,19 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"mllb/bench"
 	"mllb/bench/workload"
@@ -21,15 +24,16 @@ import (
 )
 
 type benchCmd struct {
-	Arms     []string      `default:"stock,assist,own,own:never" placeholder:"ARM,..." help:"Arms to compare (${default}); see below. A comma within an arm is written \\,."`
+	Arms     []string      `placeholder:"ARM,..." help:"Arms to compare; see below. Default: stock,assist,own,own:never; for CMD: stock,assist,own. A comma within an arm is written \\,."`
 	Workload []string      `sep:"none" placeholder:"NAME" help:"Workload to run. Repeatable. Default: fibo, spin, wakers, pipeline."`
-	Runs     int           `default:"20" placeholder:"N" help:"Runs of each workload under each arm (${default})."`
-	Warmup   int           `default:"1" placeholder:"N" help:"Warm-up rounds before them, which do not count (${default})."`
+	Runs     *int          `placeholder:"N" help:"Runs of each workload under each arm. Default: 20; for CMD: 10."`
+	Warmup   int           `default:"1" placeholder:"N" help:"Warm-up rounds before them, which do not count (${default}). A run that fails in one ends the benchmark."`
+	Prepare  string        `placeholder:"CMD" help:"Command for sh before each run, such as make clean. It is not measured; if it fails, the benchmark ends."`
 	Threads  int           `placeholder:"N" help:"Threads of each workload. Default: its own."`
 	Scale    float64       `default:"1" placeholder:"X" help:"Amount of work, relative to the default (${default})."`
 	Parsec   string        `placeholder:"DIR" help:"Directory of a PARSEC 3.0 tree."`
 	Input    string        `default:"native" placeholder:"SIZE" help:"PARSEC's input size (${default})."`
-	Out      string        `default:"results" placeholder:"DIR" help:"Result directory (${default}). The same command resumes with the runs that are missing there."`
+	Out      string        `placeholder:"DIR" help:"Result directory. The same command resumes with the runs that are missing there. Default: results; for CMD: a new one below it."`
 	Seed     uint64        `default:"1" placeholder:"N" help:"Seed of the order of the runs (${default})."`
 	Interval time.Duration `default:"100ms" help:"Time between samples of the queues (${default})."`
 	Limit    time.Duration `default:"1h" help:"Time limit for one run (${default})."`
@@ -37,17 +41,28 @@ type benchCmd struct {
 	Mllbd    string        `placeholder:"FILE" help:"The mllbd program. Default: next to this one, else in PATH."`
 	StateDir string        `placeholder:"DIR" help:"State directory of mllbd, if not its default."`
 	Force    bool          `help:"Discard the results in --out and start over. Without it, results of a different benchmark are an error."`
+	Command  []string      `arg:"" optional:"" passthrough:"partial" name:"cmd" help:"Command to run as the workload, after --."`
 }
 
 // scratch is where workloads keep inputs, in the result directory.
 const scratch = "scratch"
 
-var defaultWorkloads = []string{"fibo", "spin", "wakers", "pipeline"}
+var (
+	defaultWorkloads = []string{"fibo", "spin", "wakers", "pipeline"}
+	defaultArms      = []string{"stock", "assist", "own", "own:never"}
+	commandArms      = []string{"stock", "assist", "own"}
+)
+
+const (
+	defaultOut  = "results"
+	defaultRuns = 20
+	commandRuns = 10
+)
 
 // Help documents what flags cannot.
 func (benchCmd) Help() string {
 	var b strings.Builder
-	b.WriteString("Runs each workload under each arm, in random order, and reports which arms are slower or\nfaster than stock, and how small a difference could have been detected.\n\nArms:\n")
+	b.WriteString("Runs each workload under each arm, in random order, and reports which arms are slower or\nfaster than stock, and how small a difference could have been detected. For a command of your own:\nmllb bench -- make -j8\n\nArms:\n")
 	for line := range strings.Lines(bench.ArmHelp) {
 		b.WriteString("  " + line)
 	}
@@ -60,14 +75,21 @@ func (benchCmd) Help() string {
 
 // Run benchmarks.
 func (c *benchCmd) Run(ctx context.Context, out output) error {
+	fresh := c.defaults()
 	cfg, o, err := c.config(out)
 	if err != nil {
+		if fresh && c.Out != "" {
+			_, _ = os.Remove(filepath.Join(c.Out, scratch)), os.Remove(c.Out) // if nothing is in them
+		}
 		return err
+	}
+	if fresh {
+		fmt.Fprintf(out.stderr, "mllb bench: to resume it, repeat the command with --out %s\n", c.Out)
 	}
 	r, err := bench.Run(ctx, cfg, o)
 	_ = os.Remove(filepath.Join(c.Out, scratch)) // if nothing is in it
 	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
-		return &benchInterrupted{c.Out}
+		return &benchInterrupted{c.Out, fresh}
 	}
 	if err != nil {
 		return fmt.Errorf("bench: %w", err)
@@ -78,14 +100,68 @@ func (c *benchCmd) Run(ctx context.Context, out output) error {
 	if err := r.Draw(out.stdout); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(out.stdout, "\nfigures: %s; report.json and runs.parquet are next to it\n", filepath.Join(c.Out, "report.html"))
-	return err
+	if _, err = fmt.Fprintf(out.stdout, "\nfigures: %s; report.json and runs.parquet are next to it\n", filepath.Join(c.Out, "report.html")); err != nil {
+		return err
+	}
+	if err := r.Failure(); err != nil {
+		return fmt.Errorf("bench: %w", err)
+	}
+	return nil
+}
+
+// defaults fills in what was not said, and says whether the directory of the results is
+// to be a fresh one.
+func (c *benchCmd) defaults() (fresh bool) {
+	if len(c.Command) > 0 && c.Command[0] == "--" {
+		c.Command = c.Command[1:]
+	}
+	arms, runs := defaultArms, defaultRuns
+	if len(c.Command) > 0 {
+		arms, runs = commandArms, commandRuns
+	}
+	if len(c.Arms) == 0 {
+		c.Arms = arms
+	}
+	if c.Runs == nil {
+		c.Runs = &runs
+	}
+	fresh = c.Out == "" && len(c.Command) > 0
+	if c.Out == "" && !fresh {
+		c.Out = defaultOut
+	}
+	return fresh
+}
+
+// freshDir makes a directory for the results of a program that none has had before.
+func freshDir(program string) (string, error) {
+	name := strings.Trim(strings.Map(func(r rune) rune {
+		if r < 0x80 && (unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("._", r)) {
+			return r
+		}
+		return '-'
+	}, filepath.Base(program)), ".-")
+	name = cmp.Or(name, "command")
+	if err := os.MkdirAll(defaultOut, 0o755); err != nil {
+		return "", err
+	}
+	for n := 1; ; n++ {
+		dir := filepath.Join(defaultOut, fmt.Sprintf("%s-%d", name, n))
+		if err := os.Mkdir(dir, 0o755); !errors.Is(err, fs.ErrExist) {
+			return dir, err
+		}
+	}
 }
 
 // benchInterrupted is ^C: the shell's status for it, and how to go on.
-type benchInterrupted struct{ dir string }
+type benchInterrupted struct {
+	dir   string
+	fresh bool // the command did not name it
+}
 
 func (e *benchInterrupted) Error() string {
+	if e.fresh {
+		return "bench: interrupted and cleaned up; the same command with --out " + e.dir + " resumes it"
+	}
 	return "bench: interrupted and cleaned up; the same command resumes " + e.dir
 }
 
@@ -93,8 +169,8 @@ func (*benchInterrupted) ExitCode() int { return 130 }
 
 func (c *benchCmd) config(out output) (cfg bench.Config, o bench.Options, err error) {
 	switch {
-	case c.Runs < 1 || c.Runs > 10_000:
-		return cfg, o, usagef("bench: --runs %d is not in 1..10000", c.Runs)
+	case *c.Runs < 1 || *c.Runs > 10_000:
+		return cfg, o, usagef("bench: --runs %d is not in 1..10000", *c.Runs)
 	case c.Warmup < 0 || c.Warmup > 100:
 		return cfg, o, usagef("bench: --warmup %d is not in 0..100", c.Warmup)
 	case c.Threads < 0:
@@ -108,9 +184,14 @@ func (c *benchCmd) config(out output) (cfg bench.Config, o bench.Options, err er
 	case c.Limit <= 0:
 		return cfg, o, usagef("bench: --limit %v is not above 0", c.Limit)
 	}
-	cfg = bench.Config{Runs: c.Runs, Warmup: c.Warmup, Seed: c.Seed, Interval: c.Interval.Seconds(), Steady: c.Steady, Programs: make(map[string]string)}
+	cfg = bench.Config{Runs: *c.Runs, Warmup: c.Warmup, Seed: c.Seed, Interval: c.Interval.Seconds(), Prepare: c.Prepare, Steady: c.Steady, Programs: make(map[string]string)}
 	if cfg.Arms, err = bench.ParseArms(c.Arms); err != nil {
 		return cfg, o, usagef("bench: %w", err)
+	}
+	if c.Out == "" {
+		if c.Out, err = freshDir(c.Command[0]); err != nil {
+			return cfg, o, fmt.Errorf("bench: %w", err)
+		}
 	}
 	o = bench.Options{Dir: c.Out, StateDir: c.StateDir, Anew: c.Force, Version: version.Read().String(), Limit: c.Limit, Out: out.stderr}
 	if o.Self, err = os.Executable(); err != nil {
@@ -124,7 +205,7 @@ func (c *benchCmd) config(out output) (cfg bench.Config, o bench.Options, err er
 
 func (c *benchCmd) workloads(cfg *bench.Config, o *bench.Options) (err error) {
 	names := c.Workload
-	if len(names) == 0 {
+	if len(names) == 0 && len(c.Command) == 0 {
 		names = defaultWorkloads
 	}
 	// Inputs are made once, and stay for the runs that are still to come.
@@ -139,6 +220,13 @@ func (c *benchCmd) workloads(cfg *bench.Config, o *bench.Options) (err error) {
 		Threads: c.Threads, Self: o.Self, Parsec: c.Parsec, Input: c.Input, Scale: c.Scale, Scratch: dir})
 	if err != nil {
 		return usagef("bench: %w", err)
+	}
+	if len(c.Command) > 0 {
+		if len(names) > 0 {
+			return usagef("bench: --workload and a command exclude each other")
+		}
+		name := strings.ToValidUTF8(strings.Join(c.Command, " "), "?")
+		o.Commands = append(o.Commands, &workload.Command{Name: name, Argv: c.Command})
 	}
 	for _, w := range o.Commands {
 		argv := slices.Clone(w.Argv)

@@ -32,6 +32,7 @@ type cli struct {
 	Workload      workloadCmd      `cmd:"" help:"Do a fixed amount of work once, and verify it. mllb bench times it."`
 	Bench         benchCmd         `cmd:"" help:"Compare workloads under the stock scheduler and under others."`
 	BenchRun      benchRunCmd      `cmd:"" hidden:""`
+	Prove         proveCmd         `cmd:"" help:"Find out what mllb does for this host, or for a command on it: everything in one report to send."`
 	Report        reportCmd        `cmd:"" help:"Show the results of a benchmark, or compare those of several."`
 	Latency       latencyCmd       `cmd:"" help:"Measure the latency of the kernel's balancer and of mllbd's."`
 

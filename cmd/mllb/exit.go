@@ -12,7 +12,7 @@ var exitCodes = []struct{ command, code, meaning string }{
 	{"", "0", "it worked"},
 	{"", "1", "it failed; dataset check: there are disagreements that should not be"},
 	{"", "2", "the command line is wrong"},
-	{"", "130", "a signal ended it; bench, train --sweep, lab record and reproduce can be resumed"},
+	{"", "130", "a signal ended it; bench, prove, train --sweep, lab record and reproduce can be resumed"},
 	{"", "141", "the reader of its output went away"},
 	{"collect", "0", "FILE is complete"},
 	{"collect", "1", "nothing could be recorded, or FILE is incomplete"},

@@ -63,8 +63,14 @@ Examples:
   mllb workload --work 3 --n 16 fibo`,
 	"bench": `Examples:
 
+  mllb bench -- make -j8
+  mllb bench --prepare 'make clean' --runs 20 -- make -j8
   mllb bench --runs 20 --out results
   mllb bench --arms stock,again=stock,assist --workload 'cmd:make -j8' --out build`,
+	"prove": `Examples:
+
+  mllb prove
+  mllb prove --out web --prepare 'make clean' -- make -j8`,
 	"report": `Examples:
 
   mllb report results
