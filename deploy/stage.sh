@@ -46,6 +46,9 @@ done
 for profile in cmd/mllbd/profiles/*.yaml; do
   put 644 "$profile" "$share/mllb/profiles/${profile##*/}"
 done
+for file in prometheus/scrape.yml prometheus/mllb.rules.yml grafana/mllb.json kubernetes/daemonset.yaml kubernetes/Dockerfile; do
+  put 644 "deploy/$file" "$share/mllb/$file"
+done
 put 644 deploy/mllbd.yaml "$root/etc/mllb/mllbd.yaml"
 
 for doc in README.md CHANGELOG.md; do
