@@ -1,10 +1,11 @@
-// What decodes daemonset.yaml, in a test. Kubernetes' types bring 18 modules and half a minute of
-// compiling, so they are not in the go.mod of mllb.
-module mllb/deploy/kubernetes
+// What decodes kubernetes/daemonset.yaml and grafana/mllb.json, in tests. Their types bring 21 modules and half a
+// minute of compiling, so they are not in the go.mod of mllb.
+module mllb/deploy
 
 go 1.26.0
 
 require (
+	github.com/grafana/grafana-foundation-sdk/go v0.0.22
 	k8s.io/api v0.36.5
 	sigs.k8s.io/yaml v1.6.0
 )
