@@ -31,6 +31,7 @@ type dashboard struct {
 		List []struct {
 			Name, Type string
 			Definition string
+			Datasource *grafanaDS
 		}
 	} `json:"templating"`
 }
@@ -95,6 +96,9 @@ func TestDashboardImports(t *testing.T) {
 	var variables []string
 	for _, v := range d.Templating.List {
 		variables = append(variables, v.Name+" "+v.Type)
+		if v.Type == "query" && !cmp.Equal(v.Datasource, want) {
+			t.Errorf("variable %s: data source %v", v.Name, v.Datasource)
+		}
 	}
 	if diff := cmp.Diff([]string{"datasource datasource", "job query", "instance query"}, variables); diff != "" || d.UID == "" || d.SchemaVersion < 40 {
 		t.Errorf("uid %q, schema %d, variables (-want +got):\n%s", d.UID, d.SchemaVersion, diff)

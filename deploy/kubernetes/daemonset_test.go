@@ -14,11 +14,12 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
 )
 
-// decode reads the documents of daemonset.yaml, in which every key has to be one of
-// Kubernetes'.
+// decode reads the documents of daemonset.yaml as the API server does with strict
+// validation of fields.
 func decode(t *testing.T) (ns corev1.Namespace, ds appsv1.DaemonSet) {
 	t.Helper()
 	text, err := os.ReadFile("daemonset.yaml")
@@ -30,8 +31,12 @@ func decode(t *testing.T) (ns corev1.Namespace, ds appsv1.DaemonSet) {
 		t.Fatalf("%d documents", len(docs))
 	}
 	for i, into := range []any{&ns, &ds} {
-		if err := yaml.UnmarshalStrict(docs[i], into); err != nil {
+		doc, err := yaml.YAMLToJSONStrict(docs[i])
+		if err != nil {
 			t.Fatal(err)
+		}
+		if unknown, err := json.UnmarshalStrict(doc, into); err != nil || len(unknown) > 0 {
+			t.Fatal(unknown, err)
 		}
 	}
 	if ns.Kind != "Namespace" || ds.Kind != "DaemonSet" || ds.APIVersion != "apps/v1" || ds.Namespace != ns.Name {
