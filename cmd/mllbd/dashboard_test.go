@@ -131,7 +131,7 @@ func TestMetricsOfDeploy(t *testing.T) {
 		}
 	}
 	var listed []string
-	for _, m := range regexp.MustCompile("(?m)^\\| `(mllb_[a-z_]+)` ").FindAllSubmatch(deployed(t, "../docs/OPERATIONS.md"), -1) {
+	for _, m := range regexp.MustCompile("(?m)^\\| `(mllb_[a-z_]+)` \\| (?:gauge|counter) ").FindAllSubmatch(deployed(t, "../docs/OPERATIONS.md"), -1) {
 		listed = append(listed, string(m[1]))
 	}
 	slices.Sort(listed)
