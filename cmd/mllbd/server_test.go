@@ -97,14 +97,15 @@ func TestServerAnswersOnce(t *testing.T) {
 // TestIndex: the page at / leads to the others, and a process's name or a path in it is
 // no HTML.
 func TestIndex(t *testing.T) {
-	_, addr := testServer(t, io.Discard)
-	status, text := getPage(addr, "/")
+	server, _ := testServer(t, io.Discard)
+	s := &session{server: server}
+	status, text := get(t, s, "/")
 	if status != http.StatusOK {
 		t.Errorf("/ answers %d", status)
 	}
 	links := regexp.MustCompile(`href="([^"]*)"`).FindAllStringSubmatch(text, -1)
 	for _, link := range links {
-		if status, _ := getPage(addr, link[1]); status != http.StatusOK && link[1] != "/healthz" { // the tick of the test is of 2020
+		if status, _ := get(t, s, link[1]); status != http.StatusOK && link[1] != "/healthz" { // the tick of the test is of 2020
 			t.Errorf("%s answers %d", link[1], status)
 		}
 	}
