@@ -204,45 +204,6 @@ func (c *counters) effects(t *scheduler.Tick) {
 	}
 }
 
-// queues measures how evenly the CPUs are loaded.
-func (c *counters) queues(t *scheduler.Tick) {
-	queues, out := t.Snapshot.Runqueues, topology.AllLeftOut(t.Topology.LeftOut)
-	c.LeftOut = t.Topology.LeftOut
-	for len(c.Nodes) < len(t.Topology.Nodes) {
-		c.Nodes = append(c.Nodes, nodeStat{})
-	}
-	c.Nodes = c.Nodes[:len(t.Topology.Nodes)]
-	low, high := ^uint32(0), uint32(0)
-	for i := range t.Topology.Nodes {
-		node, n := &t.Topology.Nodes[i], &c.Nodes[i]
-		*n = nodeStat{ID: node.ID, Queue: n.Queue[:0], Min: ^uint32(0)}
-		for cpu := range node.CPUs.All() {
-			if cpu >= len(queues) || out.Has(cpu) {
-				continue
-			}
-			q := queues[cpu].NrQueued
-			n.CPUs++
-			n.Queue = append(n.Queue, q)
-			n.Total += q
-			n.Min, n.Max = min(n.Min, q), max(n.Max, q)
-		}
-		if n.CPUs == 0 { // memory only
-			n.Min = 0
-			continue
-		}
-		low, high = min(low, n.Min), max(high, n.Max)
-	}
-	c.Imbalance = max(high, low) - low
-	if low > high {
-		c.Imbalance = 0
-	}
-	c.ImbalanceMax = max(c.ImbalanceMax, c.Imbalance)
-	if !t.Early {
-		c.ImbalanceSum += uint64(c.Imbalance)
-		c.ImbalanceN++
-	}
-}
-
 // read returns a copy that shares nothing.
 func (st *stats) read() counters {
 	st.mu.Lock()
