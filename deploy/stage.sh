@@ -49,6 +49,9 @@ done
 for script in deploy/slurm/*; do
   put 755 "$script" "$share/mllb/slurm/${script##*/}"
 done
+for file in prometheus/scrape.yml prometheus/mllb.rules.yml grafana/mllb.json kubernetes/daemonset.yaml kubernetes/Dockerfile; do
+  put 644 "deploy/$file" "$share/mllb/$file"
+done
 put 644 deploy/mllbd.yaml "$root/etc/mllb/mllbd.yaml"
 
 for doc in README.md CHANGELOG.md; do

@@ -74,7 +74,7 @@ type runCmd struct {
 	Report    string        `help:"At the end, write a report to FILE, as JSON." placeholder:"FILE"`
 	Compare   *bool         `help:"Also ask the policy about the kernel's own decisions and count how often both agree; default: in observe, where they can be traced." negatable:""`
 	Decisions uint64        `help:"Stop after comparing N of the kernel's decisions; 0: no limit." placeholder:"N" default:"0"`
-	Listen    string        `help:"Serve /metrics and /healthz at ADDR, such as 127.0.0.1:9184." placeholder:"ADDR"`
+	Listen    string        `help:"Serve /, /metrics and /healthz at ADDR, such as 127.0.0.1:9184." placeholder:"ADDR"`
 	View      *bool         `help:"Draw the live view; default: on a terminal, unless CMD runs on it." negatable:""`
 	LogForm   string        `name:"log-format" help:"Log format: ${enum}." enum:"text,json" default:"text"`
 	LogLevel  slog.Level    `help:"Minimum log level: debug, info, warn or error." default:"info"`

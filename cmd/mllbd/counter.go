@@ -3,15 +3,12 @@
 package main
 
 import (
-	"fmt"
-	"iter"
 	"strconv"
-	"strings"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"mllb/features/speed"
-	"mllb/internal/number"
 	"mllb/scheduler"
 	"mllb/scx"
 	"mllb/topology"
@@ -79,6 +76,7 @@ var (
 	byCPU     = []string{"cpu"}
 	byUse     = []string{"use"}
 	byPlace   = []string{"on"}
+	byKind    = []string{"kind"}
 )
 
 var counterTable = []counter{
@@ -89,6 +87,9 @@ var counterTable = []counter{
 	{"", "imbalance_ticks_total", counted, unitTicks, 0, nil, "Ticks that were due and knew the imbalance.", one(func(c *counters) uint64 { return c.ImbalanceN })},
 	{"", "node_queued_tasks", gauge, unitTasks, 0, byNode, "Tasks in the cfs queues of a node's CPUs.", nodes(func(n *nodeStat) uint32 { return n.Total })},
 	{"", "node_imbalance", gauge, unitTasks, 0, byNode, "Longest minus shortest cfs queue of a node, in tasks.", nodes(func(n *nodeStat) uint32 { return n.Max - n.Min })},
+
+	{"", "cpu_queued_tasks", gauge, unitTasks, 0, byCPU, "Tasks that run or wait on a CPU that is balanced, of cfs and, by eBPF, of sched_ext.", eachCPU(func(c *cpuStat) uint32 { return c.Queued })},
+	{"", "cpu_held_threads", gauge, unitThreads, 0, byCPU, "Threads held on a CPU that is balanced.", eachCPU(func(c *cpuStat) uint32 { return c.Held })},
 
 	{"threads", "threads", gauge, unitThreads, inView, nil, "Threads in the last snapshot; by eBPF mostly those that run, wait or are held.", one(func(c *counters) int { return c.Threads })},
 	{"unread", "threads_unread_total", counted, unitThreads, everywhere | ifAny, nil, "Threads left out of snapshots because their files could not be read or make no sense, at each snapshot.", one(func(c *counters) uint64 { return c.Unread })},
@@ -120,8 +121,12 @@ var counterTable = []counter{
 	{"held_in_place", "holds_in_place_total", counted, unitHolds, inSummary, nil, "Threads held on the CPU where they were.", one(func(c *counters) uint64 { return c.InPlace })},
 	{"holds_failed", "holds_failed_total", counted, unitHolds, inLog | inSummary, nil, "Holds that failed.", one(func(c *counters) uint64 { return c.HoldFailed })},
 	{"released", "releases_total", counted, unitHolds, inSummary, nil, "Threads that the scheduler gave their mask back.", one(func(c *counters) uint64 { return c.Released })},
+	{"releases_failed", "releases_failed_total", counted, unitHolds, inLog | inSummary | ifAny, nil, "Threads whose mask could not be given back when they were to be let go; it is tried again.", one(func(c *counters) uint64 { return c.ReleaseFailed })},
+	{"", "journal_left", gauge, unitHolds, 0, nil, "1 if a killed mllbd left masks narrowed and nobody undid that yet (mllbd restore). Only in observe: the other modes undo it when they start.", one(func(c *counters) int { return journalLeft(c.stateDir) })},
 
 	{"ticks", "ticks_total", counted, unitTicks, inView | inSummary, nil, "Ticks of the balance loop.", one(func(c *counters) uint64 { return c.Ticks })},
+	{"", "ticks_by_kind_total", counted, unitTicks, 0, byKind, "Ticks, each by the first of these that it was: failed, throttled, skipped, standby, early, full.", eachKind},
+	{"", "snapshot_age_seconds", gauge, unitSeconds, 0, nil, "Time since the last snapshot, or since the start before the first one.", eachAge},
 	{"", "ticks_whole_total", counted, unitTicks, 0, nil, "Ticks for which all threads of the host were read.", one(func(c *counters) uint64 { return c.Whole })},
 	{"early", "ticks_early_total", counted, unitTicks, inView | inSummary, nil, "Ticks that were not due, but a CPU was idle while threads waited for another.", one(func(c *counters) uint64 { return c.Early })},
 	{"failed", "ticks_failed_total", counted, unitTicks, inView | inSummary, nil, "Ticks that failed and changed nothing.", one(func(c *counters) uint64 { return c.Failed })},
@@ -177,6 +182,18 @@ func nodes(value func(n *nodeStat) uint32) func(*counters, emit) {
 	}
 }
 
+func eachKind(c *counters, emit emit) {
+	for kind, n := range c.Kinds {
+		emit(float64(n), kinds[kind])
+	}
+}
+
+func eachAge(c *counters, emit emit) {
+	if !c.Read.IsZero() {
+		emit(time.Since(c.Read).Seconds())
+	}
+}
+
 func eachReason(c *counters, emit emit) {
 	for l := range topology.NumLevels {
 		for r := range scheduler.NumReasons {
@@ -225,67 +242,4 @@ func eachWriteError(c *counters, emit emit) {
 	if c.WriteErrors != nil {
 		emit(float64(*c.WriteErrors))
 	}
-}
-
-// shown are the rows that an output shows.
-func shown(in show) iter.Seq[*counter] {
-	return func(yield func(*counter) bool) {
-		for i := range counterTable {
-			if counterTable[i].key != "" && counterTable[i].show&in != 0 && !yield(&counterTable[i]) {
-				return
-			}
-		}
-	}
-}
-
-// total sums a counter over its labels.
-func (r *counter) total(c *counters) (sum float64) {
-	r.each(c, func(v float64, _ ...string) { sum += v })
-	return sum
-}
-
-// since is how much a counter grew, or what a gauge is now.
-func (r *counter) since(c, before *counters) float64 {
-	if r.kind == gauge {
-		return r.total(c)
-	}
-	return r.total(c) - r.total(before)
-}
-
-// list writes the counters of one unit that an output shows, for people. value
-// writes one.
-func list(in show, of unit, sep string, c *counters, value func(r *counter) string) string {
-	var parts []string
-	for r := range shown(in) {
-		if r.unit == of && (r.show&ifAny == 0 || r.total(c) != 0) {
-			parts = append(parts, strings.ReplaceAll(r.key, "_", " ")+" "+value(r))
-		}
-	}
-	return strings.Join(parts, sep)
-}
-
-// withLabels is a counter's total and, of a family, what it consists of.
-func (r *counter) withLabels(c *counters) string {
-	text := number.Num(r.total(c)).String()
-	if r.labels == nil {
-		return text
-	}
-	var parts []string
-	r.each(c, func(v float64, labels ...string) {
-		if v != 0 {
-			parts = append(parts, strings.Join(labels, " ")+" "+number.Num(v).String())
-		}
-	})
-	if len(parts) == 0 {
-		return text
-	}
-	return fmt.Sprintf("%s (%s)", text, strings.Join(parts, ", "))
-}
-
-// logValue is a value for the log, which would write a float of a million as 1e+06.
-func logValue(v float64) any {
-	if n := int64(v); float64(n) == v {
-		return n
-	}
-	return v
 }

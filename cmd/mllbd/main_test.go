@@ -31,6 +31,7 @@ func TestMain(m *testing.M) {
 		"mllbd":      main,
 		"faulty":     faulty,
 		"nocaps":     helper(nocaps),
+		"onlycaps":   helper(onlycaps),
 		"withcaps":   helper(withcaps),
 		"noaffinity": helper(noaffinity),
 		"crowd":      helper(crowd),
@@ -67,9 +68,23 @@ func helper(f func(args []string) error) func() {
 }
 
 // nocaps runs a command without any capability: for the kernel, not as root.
-func nocaps(args []string) error {
+func nocaps(args []string) error { return bounded(args, 0) }
+
+// onlycaps MASK CMD... runs a command with the capabilities of a mask, where it has them.
+func onlycaps(args []string) error {
+	mask, err := strconv.ParseUint(args[0], 0, 64)
+	if err != nil {
+		return err
+	}
+	return bounded(args[1:], mask)
+}
+
+func bounded(args []string, keep uint64) error {
 	runtime.LockOSThread() // the bounding set is a thread's own
 	for bit := range uintptr(unix.CAP_LAST_CAP + 1) {
+		if keep&(1<<bit) != 0 {
+			continue
+		}
 		if err := unix.Prctl(unix.PR_CAPBSET_DROP, bit, 0, 0, 0); err != nil && err != unix.EINVAL {
 			return fmt.Errorf("drop capability %d: %w", bit, err)
 		}

@@ -107,7 +107,7 @@ func TestMetricsOfFixture(t *testing.T) {
 	if status, text := get(t, s, "/healthz"); status != http.StatusOK || text != "ok\n" {
 		t.Errorf("/healthz answers %d %q", status, text)
 	}
-	measured := regexp.MustCompile(`(?m)^(mllb_(?:cpu|tick)_seconds_total) .*$`)
+	measured := regexp.MustCompile(`(?m)^(mllb_(?:cpu|tick)_seconds_total|mllb_snapshot_age_seconds) .*$`)
 	body = measured.ReplaceAllString(body, "$1 MEASURED")
 	v := version.Read()
 	body = strings.Replace(body, fmt.Sprintf(`{goversion=%q,revision=%q,version=%q}`, v.Go, v.Revision, v.Version), "{BUILD}", 1)

@@ -89,11 +89,7 @@ const (
 
 // probeAlone looks for another mllbd, which holds the lock.
 func (c *checkCmd) probeAlone(string) (string, error) {
-	f, err := os.Open(filepath.Join(c.StateDir, lockFile))
-	if err == nil {
-		defer f.Close()
-		err = unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB)
-	}
+	err := locked(c.StateDir)
 	if errors.Is(err, unix.EWOULDBLOCK) {
 		return "", &denial.Error{Reason: "an mllbd is running", Change: "stop it"}
 	}
@@ -103,14 +99,41 @@ func (c *checkCmd) probeAlone(string) (string, error) {
 	return "", nil
 }
 
+// locked returns EWOULDBLOCK while an mllbd has the lock.
+func locked(stateDir string) error {
+	f, err := os.Open(filepath.Join(stateDir, lockFile))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB)
+}
+
 // probeJournal looks for the journal of a killed mllbd, and leaves it there.
 func (c *checkCmd) probeJournal(string) (string, error) {
-	for _, name := range []string{journalFile, scx.NoteFile} {
-		if _, err := os.Stat(filepath.Join(c.StateDir, name)); err == nil {
-			return "", fmt.Errorf("a killed mllbd left its %s in %s", name, c.StateDir)
-		}
+	if name := journalOf(c.StateDir); name != "" {
+		return "", fmt.Errorf("a killed mllbd left its %s in %s", name, c.StateDir)
 	}
 	return "", nil
+}
+
+// journalOf names the file in which an mllbd, alive or killed, says what is to be undone;
+// "" if there is none.
+func journalOf(stateDir string) string {
+	for _, name := range []string{journalFile, scx.NoteFile} {
+		if _, err := os.Stat(filepath.Join(stateDir, name)); err == nil {
+			return name
+		}
+	}
+	return ""
+}
+
+// journalLeft counts what a killed mllbd left for somebody to undo.
+func journalLeft(stateDir string) int {
+	if stateDir == "" || journalOf(stateDir) == "" || errors.Is(locked(stateDir), unix.EWOULDBLOCK) {
+		return 0
+	}
+	return 1
 }
 
 // probeStateDir looks whether the state directory can be written to, or made.

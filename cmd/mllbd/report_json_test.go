@@ -46,7 +46,7 @@ func TestReportFile(t *testing.T) {
 		Counters: map[string]float64{
 			"ticks": 1, "early": 0, "failed": 0, "dropped": 1, "skipped": 0, "throttled": 0, "undone": 0,
 			"asked": 3, "approved": 2, "moved": 2, "out_of_distribution": 1, "outputs_dropped": 0, "overridden": 0, "pulls_lost": 0, "wakes": 0, "enqueued": 0, "kicked": 0, "sched_ext_ended": 0,
-			"held_in_place": 1, "holds_failed": 1, "released": 1, "imbalance_mean": 12, "imbalance_max": 12, "cgroups_gone": 0, "unread": 0, "standby": 0, "looks": 0,
+			"held_in_place": 1, "holds_failed": 1, "released": 1, "releases_failed": 0, "imbalance_mean": 12, "imbalance_max": 12, "cgroups_gone": 0, "unread": 0, "standby": 0, "looks": 0,
 		},
 		Asked:       map[string]uint64{"node": 2, "machine": 1},
 		Approved:    map[string]uint64{"node": 1, "machine": 1},

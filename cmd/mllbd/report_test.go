@@ -93,7 +93,7 @@ func TestStats(t *testing.T) {
 		got[r.key] = r.total(&c)
 	}
 	want := map[string]float64{
-		"ticks": 1, "early": 0, "failed": 0, "dropped": 1, "skipped": 0, "throttled": 0, "undone": 0,
+		"releases_failed": 0, "ticks": 1, "early": 0, "failed": 0, "dropped": 1, "skipped": 0, "throttled": 0, "undone": 0,
 		"threads": 6, "managed": 5, "held": 3, "cgroups_gone": 0, "unread": 0, "standby": 0, "imbalance": 12, "imbalance_mean": 12, "imbalance_max": 12,
 		"asked": 3, "approved": 2, "moved": 2, "out_of_distribution": 1, "outputs_dropped": 0, "overridden": 0, "pulls_lost": 0, "wakes": 0, "enqueued": 0, "kicked": 0, "sched_ext_ended": 0, "looks": 0, "held_in_place": 1, "holds_failed": 1, "released": 1,
 	}
@@ -103,6 +103,10 @@ func TestStats(t *testing.T) {
 	wantNodes := []nodeStat{{ID: 0, CPUs: 2, Queue: []uint32{5, 1}, Total: 6, Min: 1, Max: 5}, {ID: 1, CPUs: 2, Queue: []uint32{0, 12}, Total: 12, Max: 12}}
 	if diff := cmp.Diff(wantNodes, c.Nodes); diff != "" {
 		t.Errorf("nodes (-want +got):\n%s", diff)
+	}
+	wantCPUs := []cpuStat{{true, 5, 0}, {true, 1, 0}, {true, 0, 2}, {true, 12, 1}}
+	if diff := cmp.Diff(wantCPUs, c.CPUs); diff != "" {
+		t.Errorf("CPUs (-want +got):\n%s", diff)
 	}
 	st.Tick(&scheduler.Tick{Start: time.Now(), Err: errors.New("blind")})
 	if c := st.read(); c.Failed != 1 || c.LastErr != "blind" || c.imbalanceMean() != 12 {
@@ -147,8 +151,8 @@ func TestBars(t *testing.T) {
 	}
 }
 
-// TestViewOf1024CPUs: a line for each node, which fits a terminal, and no metric
-// for each CPU.
+// TestViewOf1024CPUs: a line for each node, which fits a terminal, and few metrics for
+// each CPU.
 func TestViewOf1024CPUs(t *testing.T) {
 	var st stats
 	tick := sampleTick(t)
@@ -174,12 +178,19 @@ func TestViewOf1024CPUs(t *testing.T) {
 			t.Errorf("%d columns: %s", len(line), line)
 		}
 	}
+	all := 0
 	for i := range counterTable {
-		series := 0
+		series, most := 0, 64
 		counterTable[i].each(&c, func(float64, ...string) { series++ })
-		if series > 64 {
-			t.Errorf("metric %s has %d series", counterTable[i].key, series)
+		if slices.Equal(counterTable[i].labels, byCPU) {
+			most = 1024
 		}
+		if all += series; series > most {
+			t.Errorf("metric %s has %d series", counterTable[i].metric, series)
+		}
+	}
+	if all > 3*1024 { // and as many with --speed canary
+		t.Errorf("%d series", all)
 	}
 }
 

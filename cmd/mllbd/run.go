@@ -320,6 +320,9 @@ func (s *session) guard(ctx context.Context) (err error) {
 func (s *session) loop(ctx context.Context) error {
 	s.openSpeeds()
 	s.stats.start, s.stats.cpu = time.Now(), cpuTime()
+	if s.enforcer == nil && s.cfg.Root == "/" {
+		s.stats.stateDir = s.cfg.StateDir
+	}
 	d := s.daemon()
 	if s.events != nil {
 		s.stats.outputs[toEvents] = s.events.out

@@ -39,7 +39,7 @@ const (
 	reserved     = 16                     // descriptors for the restore
 )
 
-// server serves /metrics and /healthz, one request for each connection, on threads
+// server serves /, /metrics and /healthz, one request for each connection, on threads
 // of its own, whose CPU time can be told from that of the loop.
 type server struct {
 	listener *limited
@@ -81,6 +81,7 @@ func (s *server) serve(m *metrics, stale time.Duration) {
 	registry.MustRegister(m)
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", &cached{of: promhttp.HandlerFor(registry, promhttp.HandlerOpts{DisableCompression: true})})
+	mux.HandleFunc("GET /{$}", m.index)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		if why := unhealthy(m.stats.read(), time.Now(), stale); why != "" {
 			http.Error(w, why, http.StatusServiceUnavailable)

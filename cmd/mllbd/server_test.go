@@ -5,11 +5,13 @@ package main
 import (
 	"bytes"
 	"errors"
+	"html"
 	"io"
 	"log/slog"
 	"maps"
 	"net"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -72,7 +74,8 @@ func TestServerAnswersOnce(t *testing.T) {
 		{"many", strings.Repeat(get+"\r\n", 1000), "HTTP/1.1 200 OK"},
 		{"a long header", get + "X: " + strings.Repeat("y", 1<<18), "HTTP/1.1 400 Bad Request"},
 		{"another protocol", "hello\r\n\r\n", "HTTP/1.1 400 Bad Request"},
-		{"no such page", "GET / HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 404 Not Found"},
+		{"the first page", "GET / HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 200 OK"},
+		{"no such page", "GET /index.html HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 404 Not Found"},
 		{"another method", "POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n", "HTTP/1.1 405 Method Not Allowed"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -88,6 +91,31 @@ func TestServerAnswersOnce(t *testing.T) {
 				t.Errorf("%q, %v; want %s once", answer, err, tt.want)
 			}
 		})
+	}
+}
+
+// TestIndex: the page at / leads to the others, and a process's name or a path in it is
+// no HTML.
+func TestIndex(t *testing.T) {
+	server, _ := testServer(t, io.Discard)
+	s := &session{server: server}
+	status, text := get(t, s, "/")
+	if status != http.StatusOK {
+		t.Errorf("/ answers %d", status)
+	}
+	links := regexp.MustCompile(`href="([^"]*)"`).FindAllStringSubmatch(text, -1)
+	for _, link := range links {
+		if status, _ := get(t, s, link[1]); status != http.StatusOK && link[1] != "/healthz" { // the tick of the test is of 2020
+			t.Errorf("%s answers %d", link[1], status)
+		}
+	}
+	if len(links) != 2 {
+		t.Errorf("%d links: %s", len(links), text)
+	}
+	const evil = `<script>&"`
+	text = indexPage(evil, &identity{Mode: "own", Policy: "mlp", Model: evil}, counters{LastErr: evil, Other: evil, Troubles: []string{evil}}, time.Minute)
+	if strings.Contains(text, evil) || strings.Count(text, html.EscapeString(evil)) != 6 {
+		t.Errorf("not escaped: %s", text)
 	}
 }
 

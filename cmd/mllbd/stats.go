@@ -39,6 +39,7 @@ type counters struct {
 	Other     string        // that scheduler, at the last tick
 	Early     uint64        // that were not due: a CPU was idle while threads waited
 	Took      time.Duration // of all ticks together
+	Kinds     [numKinds]uint64
 
 	Candidates        [topology.NumLevels][scheduler.NumReasons]uint64
 	Asked             perLevel
@@ -49,6 +50,7 @@ type counters struct {
 	HoldFailed        uint64   // holds that failed
 	InPlace           uint64   // threads held where they were
 	Released          uint64
+	ReleaseFailed     uint64 // that stay held
 
 	Imbalance    uint32 // longest minus shortest cfs queue
 	ImbalanceMax uint32
@@ -62,6 +64,7 @@ type counters struct {
 	Held         int
 	CgroupsGone  int // that flags name, and that are not there now
 	Nodes        []nodeStat
+	CPUs         []cpuStat          // by CPU
 	LeftOut      []topology.LeftOut // CPUs that nobody balances
 
 	Kernel        *scx.Counters // what the sched_ext scheduler counted; nil without one
@@ -74,8 +77,11 @@ type counters struct {
 	WriteErrors *uint64            // of the --events file; nil without one
 	Lost        [numOutputs]uint64 // records that an output's queue had no room for
 
+	Read    time.Time // start of the last tick that took a snapshot
 	Last    time.Time // start of the last tick that succeeded
 	LastErr string    // of the last tick, "" if it succeeded
+
+	stateDir string // as in stats
 }
 
 // The outputs that drop what nobody reads.
@@ -98,6 +104,7 @@ type stats struct {
 	outputs   [numOutputs]*queue // nil where there is none
 	cgroups   *cgroupTrees       // that flags name; nil where they name none
 	undone    undone
+	stateDir  string // in which a killed mllbd may have left a journal; "" where this one sees to that
 
 	mu sync.Mutex
 	c  counters
@@ -115,6 +122,8 @@ func (st *stats) Tick(t *scheduler.Tick) {
 		c.Early++
 	}
 	c.Took += t.Took
+	c.Kinds[kindOf(t)]++
+	c.Kinds[tickThrottled] += t.LeftOut
 	if c.Other = t.Standby; c.Other != "" {
 		c.Standby++
 	}
@@ -134,11 +143,13 @@ func (st *stats) Tick(t *scheduler.Tick) {
 		c.ImbalanceN++
 		return
 	}
+	c.Read = t.Start
 	c.threads(t)
 	c.candidates(t.Plan)
 	c.effects(t)
 	c.Undone += st.undone.tick(t)
 	c.queues(t)
+	c.cpus(t)
 }
 
 func (c *counters) threads(t *scheduler.Tick) {
@@ -187,46 +198,9 @@ func (c *counters) effects(t *scheduler.Tick) {
 	for _, err := range t.ReleaseErrors {
 		if err == nil {
 			c.Released++
+		} else {
+			c.ReleaseFailed++
 		}
-	}
-}
-
-// queues measures how evenly the CPUs are loaded.
-func (c *counters) queues(t *scheduler.Tick) {
-	queues, out := t.Snapshot.Runqueues, topology.AllLeftOut(t.Topology.LeftOut)
-	c.LeftOut = t.Topology.LeftOut
-	for len(c.Nodes) < len(t.Topology.Nodes) {
-		c.Nodes = append(c.Nodes, nodeStat{})
-	}
-	c.Nodes = c.Nodes[:len(t.Topology.Nodes)]
-	low, high := ^uint32(0), uint32(0)
-	for i := range t.Topology.Nodes {
-		node, n := &t.Topology.Nodes[i], &c.Nodes[i]
-		*n = nodeStat{ID: node.ID, Queue: n.Queue[:0], Min: ^uint32(0)}
-		for cpu := range node.CPUs.All() {
-			if cpu >= len(queues) || out.Has(cpu) {
-				continue
-			}
-			q := queues[cpu].NrQueued
-			n.CPUs++
-			n.Queue = append(n.Queue, q)
-			n.Total += q
-			n.Min, n.Max = min(n.Min, q), max(n.Max, q)
-		}
-		if n.CPUs == 0 { // memory only
-			n.Min = 0
-			continue
-		}
-		low, high = min(low, n.Min), max(high, n.Max)
-	}
-	c.Imbalance = max(high, low) - low
-	if low > high {
-		c.Imbalance = 0
-	}
-	c.ImbalanceMax = max(c.ImbalanceMax, c.Imbalance)
-	if !t.Early {
-		c.ImbalanceSum += uint64(c.Imbalance)
-		c.ImbalanceN++
 	}
 }
 
@@ -235,6 +209,10 @@ func (st *stats) read() counters {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	c := st.c
+	c.stateDir = st.stateDir
+	if c.Read.IsZero() {
+		c.Read = st.start
+	}
 	c.Compared = st.agreement.read()
 	if st.canary != nil {
 		looks := st.canary.Counts()
@@ -260,6 +238,7 @@ func (st *stats) read() counters {
 	for i := range c.Nodes {
 		c.Nodes[i].Queue = slices.Clone(c.Nodes[i].Queue)
 	}
+	c.CPUs = slices.Clone(c.CPUs)
 	return c
 }
 
