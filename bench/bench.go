@@ -58,7 +58,7 @@ func Run(ctx context.Context, cfg Config, o Options) (*Report, error) {
 	if err := x.open(); err != nil {
 		return nil, err
 	}
-	if err := errors.Join(drive(ctx, s, newProgress(o.Out, s), w, x.run), x.close()); err != nil {
+	if err := errors.Join(drive(ctx, s, newBoard(o.Out, s), w, x.run), x.close()); err != nil {
 		return nil, err
 	}
 	return Load(o.Dir)

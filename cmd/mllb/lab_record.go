@@ -125,8 +125,7 @@ func (c *labRecordCmd) recorder(ctx context.Context, out output, runs []record.R
 	if c.Jobs == 0 {
 		c.Jobs = runtime.NumCPU()
 	}
-	report := &recordReport{out: out, start: time.Now(), now: map[string]record.Progress{}}
-	return &record.Recorder{Dir: c.Out, Guest: cfg, Jobs: c.Jobs, Report: report}, nil
+	return &record.Recorder{Dir: c.Out, Guest: cfg, Jobs: c.Jobs, Report: newRecordReport(out, len(runs))}, nil
 }
 
 // labRecordRunCmd is the part of a run that is in the guest.

@@ -22,7 +22,7 @@ type sweepReport struct {
 func (c *trainCmd) sweep(ctx context.Context, out output, cfg *train.Config, src *train.Source, report *trainReport) error {
 	progress := newTrainProgress(out.stderr, "trial", c.Trials, cfg.Epochs)
 	trials, err := train.Sweep(ctx, *cfg, src, train.Search{Path: c.Sweep, Trials: c.Trials, Budget: c.Budget, Workers: c.Jobs}, progress.epoch)
-	progress.end()
+	progress.End()
 	if err != nil {
 		return err
 	}

@@ -75,6 +75,23 @@ func (log) Normalize(lo, hi, x float64) float64 {
 	return math.Log(max(x, lo)/lo) / math.Log(hi/lo)
 }
 
+// plain is a linear axis whose labels have the digits that tell them apart.
+type plain struct{}
+
+// Ticks implements plot.Ticker.
+func (plain) Ticks(lo, hi float64) []plot.Tick {
+	ticks := plot.DefaultTicks{}.Ticks(lo, hi)
+	for i := range ticks {
+		if t := &ticks[i]; !t.IsMinor() {
+			if math.Abs(t.Value) < 1e-9*(hi-lo) { // what adding up left of 0
+				t.Value = 0
+			}
+			t.Label = trimmed(t.Value)
+		}
+	}
+	return ticks
+}
+
 // decades is how many a logarithmic axis shows at most.
 const decades = 8
 

@@ -66,7 +66,7 @@ type key struct {
 // New returns an empty plot with a grid and named axes.
 func New(x, y string) *Plot {
 	p := &Plot{Plot: plot.New(), x: x, y: y, height: Height}
-	p.BackgroundColor = nil
+	p.BackgroundColor, p.X.Tick.Marker, p.Y.Tick.Marker = nil, plain{}, plain{}
 	sans := font.Font{Typeface: "Liberation", Variant: "Sans", Size: 9}
 	for _, f := range []*font.Font{&p.X.Tick.Label.Font, &p.Y.Tick.Label.Font, &p.Legend.TextStyle.Font} {
 		*f = sans

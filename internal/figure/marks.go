@@ -138,11 +138,11 @@ func Cut(s string, most int) string {
 	return s
 }
 
-// trimmed is a number of an axis.
+// trimmed is a number of an axis, to six digits.
 func trimmed(x float64) string {
-	if x != 0 && (math.Abs(x) < 1e-3 || math.Abs(x) >= 1e5) {
+	if x != 0 && (math.Abs(x) < 1e-3 || math.Abs(x) >= 1e6) {
 		s := strconv.FormatFloat(x, 'e', 0, 64)
 		return strings.Replace(strings.Replace(s, "e-0", "e-", 1), "e+0", "e", 1)
 	}
-	return strconv.FormatFloat(x, 'f', -1, 64)
+	return strconv.FormatFloat(math.Round(x*1e6)/1e6, 'f', -1, 64)
 }
