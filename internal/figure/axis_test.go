@@ -59,7 +59,7 @@ func TestPercentages(t *testing.T) {
 // Labels of one axis differ.
 func TestPlain(t *testing.T) {
 	for span, want := range map[[2]float64]string{
-		{0.99, 1.11}: "[1 1.05 1.1]", {0, 75}: "[0 25 50 75]", {-0.3, 0.3}: "[-0.3 0 0.3]", {0, 63000}: "[0 30000 60000]",
+		{0.99, 1.11}: "[1 1.05 1.1]", {0, 75}: "[0 25 50 75]", {-0.3, 0.3}: "[-0.25 0 0.25]", {0, 63000}: "[0 30000 60000]",
 	} {
 		a := New("", "").X
 		a.Min, a.Max = span[0], span[1]

@@ -33,13 +33,14 @@ const Endless = -1
 // Display shows states. Its methods may be called at once, and do not wait for the
 // terminal but for lines that stay.
 type Display struct {
-	name string // of the program, before lines
-	out  io.Writer
-	now  func() time.Time
-	all  *mpb.Progress // nil: no terminal
-	bar  *mpb.Bar
+	name  string // of the program, before lines
+	out   io.Writer
+	now   func() time.Time
+	draws bool // there is a terminal
 
 	mu     sync.Mutex
+	all    *mpb.Progress // from the first state on
+	bar    *mpb.Bar
 	state  State
 	began  time.Time
 	from   float64 // the first share
@@ -48,8 +49,11 @@ type Display struct {
 	table  []string
 }
 
-// logEvery keeps logs short.
-const logEvery = 15 * time.Second
+// logEvery keeps logs short, drawEvery what is measured meanwhile alone.
+const (
+	logEvery  = 15 * time.Second
+	drawEvery = time.Second / 2
+)
 
 // New is for the standard error of a program, or what stands for it.
 func New(out io.Writer, name string) *Display {
@@ -64,18 +68,25 @@ const (
 )
 
 func newDisplay(out io.Writer, name string, terminal bool) *Display {
-	d := &Display{name: name, out: out, now: time.Now}
-	if terminal {
-		d.all = mpb.New(mpb.WithOutput(out), mpb.WithAutoRefresh())
-		d.bar = d.all.New(steps, mpb.BarStyle().Lbound("[").Filler("#").Tip("").Padding(".").Rbound("]"),
-			mpb.BarWidth(cells+2), mpb.AppendDecorators(decor.Any(func(s decor.Statistics) string { return d.text(s.AvailableWidth - cells - 5) })),
-			mpb.BarExtender(mpb.BarFillerFunc(d.drawTable), true))
+	return &Display{name: name, out: out, now: time.Now, draws: terminal}
+}
+
+// start begins to draw, with a row above the bar for each line of the table.
+func (d *Display) start() {
+	d.all = mpb.New(mpb.WithOutput(d.out), mpb.WithAutoRefresh(), mpb.WithRefreshRate(drawEvery))
+	var rows []mpb.BarFiller
+	for i := len(d.table) - 1; i >= 0; i-- { // mpb has the row next to the bar first
+		rows = append(rows, mpb.BarFillerFunc(func(w io.Writer, s decor.Statistics) error {
+			_, err := fmt.Fprintln(w, d.row(i, s.AvailableWidth-1))
+			return err
+		}))
 	}
-	return d
+	d.bar = d.all.New(steps, mpb.BarStyle().Lbound("[").Filler("#").Tip("").Padding(".").Rbound("]"), mpb.BarWidth(cells+2), mpb.BarTopExtender(rows...),
+		mpb.AppendDecorators(decor.Any(func(s decor.Statistics) string { return d.text(s.AvailableWidth - cells - 5) })))
 }
 
 // Terminal says whether there is one: what a bar shows need not be logged too.
-func (d *Display) Terminal() bool { return d.all != nil }
+func (d *Display) Terminal() bool { return d.draws }
 
 // Set shows a state.
 func (d *Display) Set(s State) { d.set(s, false) }
@@ -85,13 +96,12 @@ func (d *Display) Step(s State) { d.set(s, true) }
 
 func (d *Display) set(s State, always bool) {
 	s.Share = min(s.Share, 1)
-	d.store(s, always)
-	if d.bar != nil { // which calls text, so not under the lock; at its end mpb ends the bar
-		d.bar.SetCurrent(int64(min(max(s.Share, 0)*steps, steps-1)))
+	if bar := d.store(s, always); bar != nil { // which calls text, so not under the lock; at its end mpb ends the bar
+		bar.SetCurrent(int64(min(max(s.Share, 0)*steps, steps-1)))
 	}
 }
 
-func (d *Display) store(s State, always bool) {
+func (d *Display) store(s State, always bool) *mpb.Bar {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	now := d.now()
@@ -99,13 +109,18 @@ func (d *Display) store(s State, always bool) {
 		d.began, d.from, d.logged, d.known = now, s.Share, now, true
 	}
 	d.state = s
-	if d.all == nil && (always || now.Sub(d.logged) >= logEvery) {
+	switch {
+	case d.draws && d.bar == nil:
+		d.start()
+	case !d.draws && (always || now.Sub(d.logged) >= logEvery):
 		d.logged = now
 		fmt.Fprintf(d.out, "%s: %s\n", d.name, d.words(now))
 	}
+	return d.bar
 }
 
-// Table shows lines above the bar, where there is a terminal.
+// Table shows lines above the bar, where there is a terminal: as many as there are at the
+// first state.
 func (d *Display) Table(lines []string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -119,8 +134,11 @@ func (d *Display) Say(format string, args ...any) {
 
 // Print writes a line that stays, as it is.
 func (d *Display) Print(line string) {
-	if d.all != nil {
-		if _, err := fmt.Fprintln(d.all, line); err == nil {
+	d.mu.Lock()
+	all := d.all
+	d.mu.Unlock()
+	if all != nil {
+		if _, err := fmt.Fprintln(all, line); err == nil {
 			return
 		}
 	}
@@ -129,14 +147,17 @@ func (d *Display) Print(line string) {
 
 // End takes the bar away. A terminal that is stopped is not waited for.
 func (d *Display) End() {
-	if d.all == nil {
+	d.mu.Lock()
+	all, bar := d.all, d.bar
+	d.mu.Unlock()
+	if all == nil {
 		return
 	}
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		d.bar.Abort(true)
-		d.all.Wait()
+		bar.Abort(true)
+		all.Wait()
 	}()
 	select {
 	case <-ended:
@@ -159,7 +180,7 @@ func (d *Display) words(now time.Time) string {
 	if d.state.Share >= 0 {
 		words = fmt.Sprintf("%3.0f %%", 100*d.state.Share)
 	}
-	if left := d.left(now); left > 0 {
+	if left := d.left(now); left > time.Second/2 {
 		about := "about"
 		if d.state.AtMost {
 			about = "at most"
@@ -184,15 +205,14 @@ func (d *Display) left(now time.Time) time.Duration {
 	return time.Duration(float64(now.Sub(d.began)) * (1 - d.state.Share) / did)
 }
 
-func (d *Display) drawTable(w io.Writer, s decor.Statistics) error {
+// row is a line of the table.
+func (d *Display) row(i, width int) string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for _, line := range d.table {
-		if _, err := fmt.Fprintln(w, cut(line, s.AvailableWidth-1)); err != nil {
-			return err
-		}
+	if i >= len(d.table) {
+		return ""
 	}
-	return nil
+	return cut(d.table[i], width)
 }
 
 // cut is text for a terminal, printable and of so many columns at the most.

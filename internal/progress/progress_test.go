@@ -4,10 +4,16 @@ package progress
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // screen is a writer that may be read while it is written.
@@ -50,32 +56,57 @@ func TestPlain(t *testing.T) {
 	}
 }
 
-// On a terminal there is a bar with a table above it, lines stay, and nothing is wider than the screen.
+// On a terminal there is a bar with a table above it that are drawn over as a whole, lines
+// stay, nothing is wider than the screen, and at the end all is gone.
 func TestTerminal(t *testing.T) {
+	master, slave := openTerminal(t, 60)
 	var out screen
-	d := newDisplay(&out, "mllb test", true)
+	go func() { _, _ = io.Copy(&out, master) }()
+	t.Setenv("TERM", "xterm")
+	d := New(slave, "mllb test")
+	d.Say("before")
 	d.Table([]string{"workload  arm", "spin  " + strings.Repeat("x", 300)})
 	d.Set(State{Share: 0.25, Left: 5 * time.Minute, Doing: "round\x1b[2J 1"})
 	wait := func(want string) {
-		for range 100 {
+		t.Helper()
+		for range 150 {
 			if strings.Contains(out.String(), want) {
 				return
 			}
 			time.Sleep(20 * time.Millisecond)
 		}
-		t.Errorf("%q is not drawn in %q", want, out.String())
+		drawn := out.String()
+		t.Errorf("%q is not drawn in ...%q", want, drawn[max(0, len(drawn)-300):])
 	}
-	wait("[######..................] 25 %, about 5 min left; round?[2J 1\n")
+	wait("mllb test: before\r\nworkload  arm\r\nspin  " + strings.Repeat("x", 53) + "\r\n [######..................] 25 %, about 5 min left; roun")
+	d.Table([]string{"workload  arm", "spin  1.0"})
 	d.Set(State{Share: 1})
-	wait("100 %")
+	wait("\x1b[3A\x1b[Jworkload  arm\r\nspin  1.0\r\n [########################] 100 %\r\n")
 	d.Say("a line")
-	wait("mllb test: a line\n")
+	wait("\x1b[3A\x1b[Jmllb test: a line\r\nworkload")
 	d.End()
-	for _, line := range strings.Split(out.String(), "\n") {
-		if len(line) > 110 {
-			t.Errorf("too wide: %q", line)
-		}
+	d.Say("after")
+	wait("\x1b[3A\x1b[Jmllb test: after\r\n")
+}
+
+// openTerminal is openpty(3), for a terminal of so many columns.
+func openTerminal(t *testing.T, columns uint16) (master, slave *os.File) {
+	t.Helper()
+	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Skipf("no terminals here: %v", err)
 	}
+	t.Cleanup(func() { master.Close() })
+	fd := int(master.Fd())
+	n, err := unix.IoctlGetInt(fd, unix.TIOCGPTN)
+	if err = errors.Join(err, unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0), unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: columns})); err != nil {
+		t.Fatal(err)
+	}
+	if slave, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { slave.Close() })
+	return master, slave
 }
 
 // A terminal that takes nothing stops neither the work nor its end.
