@@ -32,9 +32,13 @@ type Page struct {
 
 // Look fails the test where a page, at 420 and 1200 pixels and in both themes, is wider than
 // the window, has text in a figure that is cut, on other text, too small, or without contrast,
-// or where the console has a word to say. It skips the test where there is no Chromium.
+// or where the console has a word to say. It skips the test where there is no Chromium, and
+// with -short.
 func Look(t *testing.T, pages ...Page) {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("a browser takes seconds")
+	}
 	program := find(t)
 	server := httptest.NewServer(handler(pages))
 	defer server.Close()
