@@ -70,12 +70,13 @@ func writeMatrix(w io.Writer, p *probe.Profile) error {
 
 const shades = 64
 
-// colours go from dark to light. The darkest is no black, which is the colour of text.
+// colours go from dark to light, without black, which is the colour of text, and white,
+// which a light page has.
 type colours struct{}
 
 // Colors implements palette.Palette.
 func (colours) Colors() []color.Color {
-	return moreland.ExtendedBlackBody().Palette(shades + shades/8).Colors()[shades/8:]
+	return moreland.ExtendedBlackBody().Palette(shades + shades/4).Colors()[shades/8:][:shades]
 }
 
 func nanoseconds(log float64) string {

@@ -18,20 +18,20 @@ import (
 
 // screen is a writer that may be read while it is written.
 type screen struct {
-	mu sync.Mutex
-	bytes.Buffer
+	mu  sync.Mutex
+	buf bytes.Buffer
 }
 
 func (s *screen) Write(b []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.Buffer.Write(b)
+	return s.buf.Write(b)
 }
 
 func (s *screen) String() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.Buffer.String()
+	return s.buf.String()
 }
 
 // Without a terminal there is a line now and then, with the time left by the pace since
