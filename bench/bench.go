@@ -58,7 +58,7 @@ func Run(ctx context.Context, cfg Config, o Options) (*Report, error) {
 	if err := x.open(); err != nil {
 		return nil, err
 	}
-	err = drive(ctx, s, newProgress(o.Out, s), w, x.run)
+	err = drive(ctx, s, newBoard(o.Out, s), w, x.run)
 	var warmup *WarmupError
 	if errors.As(err, &warmup) {
 		fmt.Fprint(o.Out, warmup.Stderr)

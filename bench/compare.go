@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"mllb/internal/figure"
 	"mllb/internal/number"
 )
 
@@ -200,7 +201,8 @@ func cut(s string, n int) string {
 var comparePage string
 
 var compareTemplate = template.Must(template.New("compare").Funcs(template.FuncMap{
-	"name": printable, "ratio": ratio, "ratios": func(lo, hi number.Num) string { return interval(lo, hi, ratio) },
+	"style": func() template.CSS { return figure.Style },
+	"name":  printable, "ratio": ratio, "ratios": func(lo, hi number.Num) string { return interval(lo, hi, ratio) },
 }).Parse(comparePage))
 
 // HTML writes the table as a page that needs no other file.

@@ -13,7 +13,7 @@ type runner func(context.Context, Slot) (Record, error)
 // driver makes what is due and is not there yet, in the order of the plan.
 type driver struct {
 	store    *store
-	progress *progress
+	progress *board
 	watch    *watch // nil: no run is made again
 	run      runner
 	done     map[Slot]bool
@@ -21,13 +21,13 @@ type driver struct {
 	hope     map[Slot]*hopes // by pair
 }
 
-func drive(ctx context.Context, s *store, p *progress, w *watch, run runner) error {
+func drive(ctx context.Context, s *store, p *board, w *watch, run runner) error {
 	d := &driver{s, p, w, run, make(map[Slot]bool), make(map[Slot]int), make(map[Slot]*hopes)}
 	for i := range s.Records {
 		d.note(&s.Records[i])
 	}
 	p.begin()
-	defer p.end()
+	defer p.End()
 	if w != nil && len(d.done) < len(s.Head.Config.Slots()) {
 		if err := w.learn(ctx, s.Records); err != nil {
 			return err

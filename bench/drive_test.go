@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -44,7 +45,7 @@ func (c *clock) drive(dir string, cfg Config, out *bytes.Buffer) ([]Record, erro
 		return nil, err
 	}
 	defer s.close()
-	p := newProgress(out, s)
+	p := newBoard(out, s)
 	p.now = func() time.Time { return c.now }
 	err = drive(context.Background(), s, p, c.watch, c.run)
 	return s.Records, err
@@ -146,59 +147,41 @@ func TestProgress(t *testing.T) {
 	}
 }
 
-// On a terminal the table is drawn over, cut to the screen.
-func TestProgressTerminal(t *testing.T) {
-	cfg := newConfig(4, 10, 1, 0, 2)
-	s := open(t, t.TempDir(), cfg)
-	out := &bytes.Buffer{}
-	p := newProgress(out, s)
-	p.size = func() (int, int) { return 60, 20 }
+// The table has a line for each arm of each workload, and what it is of.
+func TestProgressTable(t *testing.T) {
 	c := &clock{stop: -1}
+	s := open(t, t.TempDir(), newConfig(2, 2, 1, 0, 2))
+	p := newBoard(io.Discard, s)
 	p.now = func() time.Time { return c.now }
 	if err := drive(context.Background(), s, p, nil, c.run); err != nil {
 		t.Fatal(err)
 	}
-	last := out.String()[strings.LastIndex(out.String(), "\x1b[J"):]
-	if last != "\x1b[J" {
-		t.Errorf("the table is still there: %q", last)
+	lines := p.table()
+	if len(lines) != 5 || !strings.HasPrefix(lines[0], "workload") || !strings.HasPrefix(lines[3], "work1") || !strings.Contains(lines[1], "1.000") {
+		t.Errorf("%s", strings.Join(lines, "\n"))
 	}
-	for _, screen := range strings.Split(out.String(), "\x1b[J")[1:] {
-		lines := strings.Split(screen, "\n")
-		lines = slices.DeleteFunc(lines, func(l string) bool { return strings.HasPrefix(l, "mllb bench: ") }) // which stay above the table
-		if len(lines) > 20 {
-			t.Fatalf("%d lines on a screen of 20", len(lines))
-		}
-		for _, l := range lines {
-			if len([]rune(l)) > 59 && !strings.HasPrefix(l, "\x1b") {
-				t.Errorf("too wide: %q", l)
-			}
-		}
-	}
-	if !strings.Contains(out.String(), "more lines") || !strings.Contains(out.String(), "39 of 40 runs") {
-		t.Error(out.String())
+	if state := p.state(); state.Share != 1 || state.Left != 0 {
+		t.Errorf("at the end: %+v", state)
 	}
 }
 
 // A run that waits for a CPU says so instead of that it is running.
 func TestProgressWaits(t *testing.T) {
-	out := &bytes.Buffer{}
-	p := newProgress(out, open(t, t.TempDir(), newConfig(2, 1, 1, 0, 2)))
-	p.size = func() (int, int) { return 200, 20 }
+	p := newBoard(io.Discard, open(t, t.TempDir(), newConfig(2, 1, 1, 0, 2)))
 	slow := Slow{CPU: 3, Share: 0.5}
 	p.next(slot("stock"))
 	for _, step := range []struct {
 		do   func()
 		want string
 	}{
-		{func() { p.wait([]Slow{slow}, time.Minute) }, "0 of 2 runs; waiting: CPU 3 does 0.50 of its work; then round 1, work, stock\n"},
+		{func() { p.wait([]Slow{slow}, time.Minute) }, "0 of 2 runs; waiting: CPU 3 does 0.50 of its work; then round 1, work, stock"},
 		{func() { p.wait(slices.Repeat([]Slow{slow}, 5), time.Minute) }, "CPU 3 does 0.50 of its work and 2 more; then"},
-		{p.goOn, "0 of 2 runs; running round 1, work, stock\n"},
-		{func() { p.wait([]Slow{slow}, time.Minute); p.next(slot("arm1")) }, "0 of 2 runs; running round 1, work, arm1\n"},
+		{p.goOn, "0 of 2 runs; running round 1, work, stock"},
+		{func() { p.wait([]Slow{slow}, time.Minute); p.next(slot("arm1")) }, "0 of 2 runs; running round 1, work, arm1"},
 	} {
-		out.Reset()
 		step.do()
-		if last := out.String()[strings.LastIndex(out.String(), "\x1b[J"):]; !strings.Contains(last, step.want) {
-			t.Errorf("it draws %q, want %q", last, step.want)
+		if got := p.state().Doing; !strings.Contains(got, step.want) {
+			t.Errorf("%q, want %q", got, step.want)
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"path/filepath"
 
+	"mllb/internal/figure"
 	"mllb/internal/namedfile"
 	"mllb/internal/number"
 )
@@ -28,6 +29,7 @@ var pageTemplate = template.Must(template.New("report").Funcs(template.FuncMap{
 	"value":    func(metric string, a *ArmResult) Measured { return a.value(metric) },
 	"label":    func(m metric) string { return m.label() },
 	"sign":     func(m Measured) string { return m.sign() },
+	"style":    func() template.CSS { return figure.Style },
 	"title":    func(w Workload) string { return w.title() },
 }).Parse(page))
 

@@ -5,21 +5,17 @@ package bench
 import (
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"time"
 
-	"mllb/internal/namedfile"
 	"mllb/internal/number"
-
-	"golang.org/x/term"
+	"mllb/internal/progress"
 )
 
-// progress shows the table of results so far, and the time left: drawn over on a
+// board shows the table of results so far, and the time left: drawn over on a
 // terminal; elsewhere a line for each run.
-type progress struct {
-	out   io.Writer
-	size  func() (width, height int) // nil: no terminal
+type board struct {
+	*progress.Display
 	now   func() time.Time
 	s     *store
 	order []Slot
@@ -28,7 +24,6 @@ type progress struct {
 	slot  Slot
 	slow  []Slow    // what a run waits for
 	since time.Time // the run under way began
-	drawn int       // lines on the terminal
 	told  int       // how often it was said how long all of it takes
 }
 
@@ -42,16 +37,8 @@ type row struct {
 	runs   int // that took is of
 }
 
-func newProgress(out io.Writer, s *store) *progress {
-	p := &progress{out: out, now: time.Now, s: s, order: s.Head.Config.Slots(), rows: make(map[Slot]*row)}
-	if f, ok := out.(*os.File); ok && namedfile.Drawable(f) {
-		p.size = func() (int, int) {
-			if w, h, err := term.GetSize(int(f.Fd())); err == nil && w > 1 && h > 1 {
-				return w, h
-			}
-			return 80, 24
-		}
-	}
+func newBoard(out io.Writer, s *store) *board {
+	p := &board{Display: progress.New(out, "mllb bench"), now: time.Now, s: s, order: s.Head.Config.Slots(), rows: make(map[Slot]*row)}
 	for _, w := range s.Head.Config.Workloads {
 		for _, a := range s.Head.Config.Arms {
 			p.rows[Slot{Workload: w.Name, Arm: a.Name}] = &row{}
@@ -74,83 +61,71 @@ func newProgress(out io.Writer, s *store) *progress {
 }
 
 // begin says what is to come.
-func (p *progress) begin() {
+func (p *board) begin() {
 	c := &p.s.Head.Config
 	for _, note := range p.s.Head.Notes {
-		fmt.Fprintf(p.out, "mllb bench: warning: %s\n", note)
+		p.Say("warning: %s", note)
 	}
 	for _, s := range p.s.Head.Skipped {
-		fmt.Fprintf(p.out, "mllb bench: skipped %s: %s\n", s.What, s.Why)
+		p.Say("skipped %s: %s", s.What, s.Why)
 	}
 	if few := c.tooFew(); few != "" {
-		fmt.Fprintf(p.out, "mllb bench: warning: %s\n", few)
+		p.Say("warning: %s", few)
 	}
 	if p.s.Torn {
-		fmt.Fprintln(p.out, "mllb bench: the last record was cut off; its run is repeated")
+		p.Say("the last record was cut off; its run is repeated")
 	}
-	fmt.Fprintf(p.out, "mllb bench: %s, %s, %s of each and %d for warm-up: %s, %d of them done; results in %s\n",
+	p.Say("%s, %s, %s of each and %d for warm-up: %s, %d of them done; results in %s",
 		number.Of(len(c.Workloads), "workload"), number.Of(len(c.Arms), "arm"), number.Of(c.Runs, "run"), c.Warmup, number.Of(len(p.order), "run"), p.at, p.s.dir)
 }
 
-func (p *progress) next(s Slot) {
+func (p *board) next(s Slot) {
 	p.slot, p.since, p.slow = s, p.now(), nil
 	p.draw()
 }
 
 // wait says that a run waits until CPUs are faster, for a limited time.
-func (p *progress) wait(slow []Slow, limit time.Duration) {
-	if p.size == nil && len(p.slow) == 0 {
-		fmt.Fprintf(p.out, "mllb bench: %s: waiting, at most %s: %s\n", p.slot, brief(limit), slowText(slow))
+func (p *board) wait(slow []Slow, limit time.Duration) {
+	if !p.Terminal() && len(p.slow) == 0 {
+		p.Say("%s: waiting, at most %s: %s", p.slot, progress.Brief(limit), slowText(slow))
 	}
 	p.slow = slow
 	p.draw()
 }
 
 // goOn says that it waits no longer.
-func (p *progress) goOn() {
+func (p *board) goOn() {
 	if len(p.slow) > 0 {
 		p.slow = nil
 		p.draw()
 	}
 }
 
-func (p *progress) add(r *Record) {
+func (p *board) add(r *Record) {
 	if r.fills() {
 		p.at++
 	}
 	p.count(r)
 	p.took(r, p.now().Sub(p.since))
 	switch {
-	case p.size == nil:
-		fmt.Fprintf(p.out, "mllb bench: %s: %s; %s\n", r.Slot, outcome(r), p.left())
+	case !p.Terminal():
+		p.Say("%s: %s; %s", r.Slot, outcome(r), p.left())
 	case r.Failed != "" || len(r.Disturbed) > 0:
-		p.say("%s: %s", r.Slot, printable(outcome(r)))
+		p.Say("%s: %s", r.Slot, printable(outcome(r)))
 	}
 	p.forecast(r)
 }
 
 // giveUp leaves out a run of what has only failed so far.
-func (p *progress) giveUp(s Slot) {
+func (p *board) giveUp(s Slot) {
 	p.at++
 	if r := p.rows[s.pair()]; !r.gone {
 		r.gone = true
-		p.say("gave up %s under %s: all of its %s failed", s.Workload, s.Arm, number.Of(r.failed, "run"))
+		p.Say("gave up %s under %s: all of its %s failed", s.Workload, s.Arm, number.Of(r.failed, "run"))
 	}
 }
 
-// say writes a line that stays.
-func (p *progress) say(format string, args ...any) {
-	p.clear()
-	fmt.Fprintf(p.out, "mllb bench: "+format+"\n", args...)
-}
-
-func (p *progress) end() {
-	if p.size != nil {
-		p.clear()
-	}
-}
-
-func (p *progress) count(r *Record) {
+func (p *board) count(r *Record) {
 	row := p.rows[r.pair()]
 	if row == nil { // of an arm or workload that is not asked for: cannot be, by the digest
 		return
@@ -166,7 +141,7 @@ func (p *progress) count(r *Record) {
 	}
 }
 
-func (p *progress) took(r *Record, d time.Duration) {
+func (p *board) took(r *Record, d time.Duration) {
 	if row := p.rows[r.pair()]; row != nil {
 		row.took += d // what is made again is a part of the time that a run takes
 		if r.fills() {
@@ -209,40 +184,60 @@ func outcome(r *Record) string {
 	return text
 }
 
-func (p *progress) clear() {
-	if p.drawn > 0 {
-		fmt.Fprintf(p.out, "\x1b[%dA\x1b[J", p.drawn)
-		p.drawn = 0
+// left is how far it is and how long the rest should take.
+func (p *board) left() string {
+	text := fmt.Sprintf("%d of %d runs", p.at, len(p.order))
+	if d, known := p.rest(); known {
+		text += fmt.Sprintf(", about %s left", progress.Brief(d))
 	}
+	return text
 }
 
-// draw puts the table over the last one.
-func (p *progress) draw() {
-	if p.size == nil {
+// rest is how long the rest should take: each run that is due as long as those like
+// it took so far.
+func (p *board) rest() (d time.Duration, known bool) {
+	var all time.Duration
+	runs := 0
+	for _, r := range p.rows {
+		all, runs = all+r.took, runs+r.runs
+	}
+	if runs == 0 {
+		return 0, false
+	}
+	for _, s := range p.order[min(p.at, len(p.order)):] {
+		switch r := p.rows[s.pair()]; {
+		case r.gone:
+		case r.runs > 0:
+			d += r.took / time.Duration(r.runs)
+		default:
+			d += all / time.Duration(runs)
+		}
+	}
+	return d, true
+}
+
+// draw puts the table over the last one; without a terminal, lines are written of runs.
+func (p *board) draw() {
+	if !p.Terminal() {
 		return
 	}
-	width, height := p.size()
-	lines := p.table()
-	if most := height - 2; len(lines) > most {
-		lines = append(lines[:max(1, most-1)], fmt.Sprintf("... and %d more lines", len(lines)-max(1, most-1)))
-	}
-	lines = append(lines, p.left()+"; "+p.doing())
-	p.clear()
-	for _, l := range lines {
-		text := []rune(l)
-		fmt.Fprintf(p.out, "%s\n", string(text[:min(len(text), width-1)]))
-	}
-	p.drawn = len(lines)
+	p.Table(p.table())
+	p.Set(p.state())
 }
 
-func (p *progress) doing() string {
+func (p *board) state() progress.State {
+	left, _ := p.rest()
+	return progress.State{Share: float64(p.at) / float64(max(len(p.order), 1)), Left: left, Doing: fmt.Sprintf("%d of %d runs; %s", p.at, len(p.order), p.doing())}
+}
+
+func (p *board) doing() string {
 	if len(p.slow) > 0 {
 		return "waiting: " + slowText(p.slow) + "; then " + p.slot.String()
 	}
 	return "running " + p.slot.String()
 }
 
-func (p *progress) table() []string {
+func (p *board) table() []string {
 	c := &p.s.Head.Config
 	names := longest(c)
 	lines := []string{fmt.Sprintf("%-*s  %-*s  %5s %10s %9s %12s", names[0], "workload", names[1], "arm", "runs", "median", "vs stock", "moved / run")}

@@ -156,7 +156,7 @@ func (w *watch) fastestOf(ctx context.Context, n int) ([]float64, error) {
 
 // around makes a run and says whether the CPUs were steady. A run that failed does
 // not count anyway. A nil watch only makes the run.
-func (w *watch) around(ctx context.Context, s Slot, p *progress, run runner) (Record, error) {
+func (w *watch) around(ctx context.Context, s Slot, p *board, run runner) (Record, error) {
 	if w == nil {
 		return run(ctx, s)
 	}

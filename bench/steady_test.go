@@ -81,7 +81,7 @@ func watched(ctx context.Context, dir string, cfg Config, f *fakeCPUs, out *byte
 	if err != nil {
 		return nil, err
 	}
-	err = drive(ctx, s, newProgress(out, s), w, func(ctx context.Context, s Slot) (Record, error) {
+	err = drive(ctx, s, newBoard(out, s), w, func(ctx context.Context, s Slot) (Record, error) {
 		time.Sleep(time.Minute)
 		r := Record{Slot: s, Started: time.Now(), Usage: Usage{Wall: 60}}
 		if fails {

@@ -8,7 +8,7 @@ GO=${GO:-go}
 
 echo "mllb is under the Apache License 2.0 (LICENSE), its eBPF and kernel code under GPL-2.0"
 echo "or BSD-2-Clause (LICENSES). The programs also contain what follows."
-files() { find "$1" -maxdepth 1 -type f -iname 'licen[cs]e*' -o -maxdepth 1 -type f -iname 'copying*' -o -maxdepth 1 -type f -iname 'notice*'; }
+files() { find "$1" -maxdepth 1 -type f -iname 'licen[cs]e*' -o -maxdepth 1 -type f -iname 'unlicense*' -o -maxdepth 1 -type f -iname 'copying*' -o -maxdepth 1 -type f -iname 'notice*'; }
 {
   echo "Go $($GO env GOVERSION) $($GO env GOROOT)"
   $GO list -deps -f '{{with .Module}}{{if not .Main}}{{.Path}} {{.Version}} {{.Dir}}{{end}}{{end}}' ./cmd/...

@@ -23,6 +23,7 @@ type evalCmd struct {
 	LoadMatrix bool     `help:"Train a network on each load and evaluate each on every load."`
 	Recipe     string   `default:"balanced" enum:"balanced,paper" help:"How --load-matrix trains: as the paper did (paper), or with features scaled and both labels weighted equally (balanced)."`
 	Seed       uint64   `default:"1" help:"Random seed of --importance and --load-matrix (${default})."`
+	Full       bool     `help:"Print everything: all judges, every breakdown, calibration and fractional bits."`
 	JSON       bool     `name:"json" help:"Print JSON instead of tables."`
 	Trace      string   `placeholder:"FILE" help:"Instead of datasets, read an ftrace file of sched_mllb_decision, from a kernel with mllb's patches. Each logit is recomputed; one that differs in any bit is an error."`
 	HTML       string   `name:"html" placeholder:"FILE" help:"Also write a self-contained report with figures."`
@@ -76,7 +77,7 @@ func (c *evalCmd) Run(ctx context.Context, out output) error {
 		enc.SetIndent("", "  ")
 		err = enc.Encode(r)
 	} else {
-		err = r.Draw(out.stdout)
+		err = r.Draw(out.stdout, c.Full)
 	}
 	if err != nil {
 		return fmt.Errorf("write evaluation: %w", err)

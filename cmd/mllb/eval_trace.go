@@ -16,7 +16,7 @@ import (
 // trace judges decisions that a kernel with mllb's patches traced. It fails if
 // one is not what the model gives.
 func (c *evalCmd) trace(out output) error {
-	if len(c.Files) > 0 || c.Held || c.Explain > 0 || c.Importance || c.LoadMatrix || c.HTML != "" {
+	if len(c.Files) > 0 || c.Held || c.Explain > 0 || c.Importance || c.LoadMatrix || c.Full || c.HTML != "" {
 		return usagef("eval: --trace can be combined only with --model and --json")
 	}
 	m, err := loadModel(c.Model)

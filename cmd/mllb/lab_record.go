@@ -66,6 +66,9 @@ func (c *labRecordCmd) run(ctx context.Context, out output) error {
 	if err != nil {
 		return err
 	}
+	report := newRecordReport(out, len(runs))
+	defer report.bar.End()
+	rec.Report = report
 	return rec.All(ctx, runs)
 }
 
@@ -125,8 +128,7 @@ func (c *labRecordCmd) recorder(ctx context.Context, out output, runs []record.R
 	if c.Jobs == 0 {
 		c.Jobs = runtime.NumCPU()
 	}
-	report := &recordReport{out: out, start: time.Now(), now: map[string]record.Progress{}}
-	return &record.Recorder{Dir: c.Out, Guest: cfg, Jobs: c.Jobs, Report: report}, nil
+	return &record.Recorder{Dir: c.Out, Guest: cfg, Jobs: c.Jobs}, nil
 }
 
 // labRecordRunCmd is the part of a run that is in the guest.

@@ -4,13 +4,13 @@ package main
 
 import (
 	"fmt"
+	"image/color"
 	"io"
 	"math"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/palette/moreland"
 	"gonum.org/v1/plot/plotter"
-	"gonum.org/v1/plot/vg"
 
 	"mllb/internal/figure"
 	"mllb/topology/probe"
@@ -35,12 +35,11 @@ func logOf(ns float64) float64 {
 	return math.Log10(ns)
 }
 
-// writeMatrix draws the hand-offs of all pairs, shorter ones darker.
+// writeMatrix draws how long a cache line takes from CPU to CPU, shorter ones darker.
 func writeMatrix(w io.Writer, p *probe.Profile) error {
 	grid := matrixGrid{p.Matrix(maxCells)}
 	plotted := figure.New("CPU", "CPU")
-	colours := moreland.ExtendedBlackBody().Palette(64)
-	heat := plotter.NewHeatMap(grid, colours)
+	heat := plotter.NewHeatMap(grid, colours{})
 	if !(heat.Max > heat.Min) { // all alike, or nothing known
 		heat.Min, heat.Max = heat.Min-0.5, heat.Min+0.5
 	}
@@ -53,14 +52,31 @@ func writeMatrix(w io.Writer, p *probe.Profile) error {
 		y = append(y, plot.Tick{Value: float64(n - 1 - i), Label: fmt.Sprint(grid.CPUs[i])})
 	}
 	plotted.X.Tick.Marker, plotted.Y.Tick.Marker = plot.ConstantTicks(x), plot.ConstantTicks(y)
-	plotted.Title.Text = fmt.Sprintf("a cache line from CPU to CPU: %s (dark) to %s", nanoseconds(heat.Min), nanoseconds(heat.Max))
-	plotted.Title.TextStyle.Font = plotted.X.Label.TextStyle.Font
-	svg, err := figure.SVG(plotted, figure.Width, figure.Width+vg.Centimeter)
+	what := "a cache line in "
+	for share := range 5 {
+		at := float64(share) / 4
+		colour := heat.Palette.Colors()[int(at*float64(shades-1))]
+		plotted.Key(what+nanoseconds(heat.Min+at*(heat.Max-heat.Min)), figure.Swatch(colour))
+		what = ""
+	}
+	plotted.Square()
+	svg, err := figure.File(plotted)
 	if err != nil {
 		return err
 	}
-	_, err = io.WriteString(w, string(svg))
+	_, err = w.Write(svg)
 	return err
+}
+
+const shades = 64
+
+// colours go from dark to light, without black, which is the colour of text, and white,
+// which a light page has.
+type colours struct{}
+
+// Colors implements palette.Palette.
+func (colours) Colors() []color.Color {
+	return moreland.ExtendedBlackBody().Palette(shades + shades/4).Colors()[shades/8:][:shades]
 }
 
 func nanoseconds(log float64) string {

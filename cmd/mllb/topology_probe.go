@@ -14,6 +14,7 @@ import (
 	"golang.org/x/term"
 
 	"mllb/internal/namedfile"
+	"mllb/internal/progress"
 	"mllb/topology"
 	"mllb/topology/probe"
 )
@@ -71,9 +72,10 @@ func probeHost(ctx context.Context, stderr io.Writer) (*probe.Profile, *topology
 		return nil, nil, err
 	}
 	defer live.Close()
-	bar := newProbeProgress(stderr)
-	p, err := probe.Run(ctx, live, probe.Options{Told: told, Seed: rand.Uint64(), Progress: bar.step})
-	bar.end()
+	bar := progress.New(stderr, "mllb topology")
+	tell := func(share float64) { bar.Set(progress.State{Share: share, Doing: "probing"}) }
+	p, err := probe.Run(ctx, live, probe.Options{Told: told, Seed: rand.Uint64(), Progress: tell})
+	bar.End()
 	if errors.Is(err, context.Canceled) {
 		err = interrupted{err}
 	}
@@ -107,36 +109,4 @@ func coloured(w io.Writer) bool {
 	f, ok := w.(interface{ Fd() uintptr })
 	kind := os.Getenv("TERM")
 	return ok && os.Getenv("NO_COLOR") == "" && kind != "" && kind != "dumb" && term.IsTerminal(int(f.Fd()))
-}
-
-// probeProgress is one line that is drawn over, on a terminal.
-type probeProgress struct {
-	to      *os.File // or nil
-	started time.Time
-	next    time.Time
-}
-
-func newProbeProgress(stderr io.Writer) *probeProgress {
-	p := &probeProgress{started: time.Now()}
-	if f, ok := stderr.(*os.File); ok && namedfile.Drawable(f) {
-		p.to = f
-	}
-	return p
-}
-
-// step is a probe.Options.Progress.
-func (p *probeProgress) step(share float64) {
-	now := time.Now()
-	if p.to == nil || share <= 0 || now.Before(p.next) {
-		return
-	}
-	p.next = now.Add(time.Second / 10)
-	left := time.Duration(float64(now.Sub(p.started)) * (1 - share) / share)
-	fmt.Fprintf(p.to, "\rprobing: %3.0f %%, about %.0f s left\x1b[K", 100*share, left.Seconds())
-}
-
-func (p *probeProgress) end() {
-	if p.to != nil {
-		fmt.Fprint(p.to, "\r\x1b[K")
-	}
 }

@@ -137,7 +137,7 @@ func (c *trainCmd) train(ctx context.Context, out output, cfg train.Config, src 
 		progress := newTrainProgress(out.stderr, "model", 1, cfg.Epochs)
 		cfg.Progress = func(e mlp.Epoch) { progress.epoch(0, e, false) }
 		last, err = train.Once(ctx, cfg, src)
-		progress.end()
+		progress.End()
 		if err != nil {
 			return fmt.Errorf("learn from all rows: %w", err)
 		}
@@ -165,7 +165,7 @@ func (c *trainCmd) results(ctx context.Context, out output, cfg train.Config, sr
 		return results, nil
 	}
 	progress := newTrainProgress(out.stderr, what, folds, cfg.Epochs)
-	defer progress.end()
+	defer progress.End()
 	if c.CV > 0 {
 		return train.CrossValidate(ctx, cfg, src, folds, c.Jobs, progress.epoch)
 	}

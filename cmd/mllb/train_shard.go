@@ -63,7 +63,7 @@ func (c *trainCmd) shard(ctx context.Context, out output, cfg train.Config, src 
 	} else {
 		n, err = to.CrossValidate(ctx, cfg, src, c.CV, c.Shard, c.Force, c.Jobs, progress.epoch)
 	}
-	progress.end()
+	progress.End()
 	if err != nil {
 		return err
 	}

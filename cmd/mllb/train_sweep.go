@@ -29,7 +29,7 @@ func (c *trainCmd) sweep(ctx context.Context, out output, cfg *train.Config, src
 	}
 	progress := newTrainProgress(out.stderr, "trial", c.Trials, cfg.Epochs)
 	trials, err := train.Sweep(ctx, *cfg, src, search, progress.epoch)
-	progress.end()
+	progress.End()
 	if err != nil {
 		return err
 	}

@@ -11,9 +11,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
-	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -103,25 +101,22 @@ func TestTrainInterrupted(t *testing.T) {
 	}
 }
 
-// TestTrainProgress holds what a person reads of the time left.
+// TestTrainProgress holds how much of the work is done.
 func TestTrainProgress(t *testing.T) {
 	p := newTrainProgress(io.Discard, "fold", 4, 100)
-	p.started = time.Now().Add(-50 * time.Second)
-	p.epoch(0, mlp.Epoch{Number: 50}, false)
-	if got := p.share(); got != 50.0/400 {
-		t.Errorf("50 of at most 400 epochs: %g", got)
-	}
-	if line := p.bar(0, &mlp.Epoch{Number: 50, Loss: 0.5}); !strings.HasPrefix(line, "[##..................] fold 1/4  epoch 50  loss 0.50000") ||
-		!strings.HasSuffix(line, "balanced -  at most 5m50s left") {
-		t.Errorf("bar %q", line)
-	}
-	p.epoch(0, mlp.Epoch{Number: 50}, true)
-	p.epoch(1, mlp.Epoch{Number: 25}, false)
-	if got := p.share(); got != 75.0/200 {
-		t.Errorf("a fold of 50 epochs and 25 of the next: %g of the work", got)
-	}
-	p.epoch(1, mlp.Epoch{Number: 70}, false)
-	if got := p.share(); got != 120.0/220 {
-		t.Errorf("a fold of 50 epochs and 70 of the next: %g of the work", got)
+	for _, step := range []struct {
+		job, epoch int
+		done       bool
+		want       float64
+	}{
+		{0, 50, false, 50.0 / 400}, // at most
+		{0, 50, true, 50.0 / 200},
+		{1, 25, false, 75.0 / 200},
+		{1, 70, false, 120.0 / 220},
+	} {
+		p.epoch(step.job, mlp.Epoch{Number: step.epoch}, step.done)
+		if got := p.share(); got != step.want {
+			t.Errorf("training %d at epoch %d: %g of the work, want %g", step.job, step.epoch, got, step.want)
+		}
 	}
 }

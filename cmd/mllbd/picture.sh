@@ -15,7 +15,7 @@ awk -v frame="$frame" '
   END {
     if (drawn < frame) { print "picture.sh: the view had only " drawn " frames" > "/dev/stderr"; exit 1 }
     for (i = 0; i < n; i++) if (length(line[i]) > width) width = length(line[i])
-    print "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"" width * 8 + 32 "\" height=\"" n * 20 + 56 "\">"
+    print "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"" width * 8 + 32 "\" height=\"" n * 20 + 56 "\" viewBox=\"0 0 " width * 8 + 32 " " n * 20 + 56 "\">"
     print "<rect width=\"100%\" height=\"100%\" rx=\"8\" fill=\"#1b1f24\"/>"
     print "<g font-family=\"ui-monospace,monospace\" font-size=\"13\" fill=\"#d0d7de\">"
     row("$ make run", 0)

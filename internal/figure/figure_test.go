@@ -21,7 +21,7 @@ func TestSVG(t *testing.T) {
 	}
 	l.Color = Blue
 	p.Add(l)
-	html, err := SVG(p, Width, Height)
+	html, err := SVG(p)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -146,7 +146,7 @@ func (s *session) liveNow(ctx context.Context, runs []record.Run) ([]record.Obse
 	if err != nil {
 		return nil, err
 	}
-	guest, err := s.cfg.Guest(ctx, s.host, func(line string) { s.progress.say("%s", line) })
+	guest, err := s.cfg.Guest(ctx, s.host, func(line string) { s.progress.Say("%s", line) })
 	if err != nil {
 		return nil, err
 	}

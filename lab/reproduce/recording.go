@@ -9,7 +9,7 @@ import (
 
 // recording is a record.Report: it turns what runs tell into progress.
 type recording struct {
-	p    *progress
+	p    *stepsProgress
 	runs int
 }
 
@@ -23,14 +23,14 @@ func (r *recording) Progress(run record.Run, n record.Progress) {
 
 func (r *recording) Ended(run record.Run, _ record.Outcome, err error) {
 	if err != nil {
-		r.p.say("%s: %v", run.Name(), err)
+		r.p.Say("%s: %v", run.Name(), err)
 	}
 }
 
-func (r *recording) Notice(run record.Run, what string) { r.p.say("%s: %s", run.Name(), what) }
+func (r *recording) Notice(run record.Run, what string) { r.p.Say("%s: %s", run.Name(), what) }
 
 func (r *recording) Output(run record.Run, stderr string) {
-	r.p.say("stderr of %s:\n%s", run.Name(), stderr)
+	r.p.Say("stderr of %s:\n%s", run.Name(), stderr)
 }
 
 func (r *recording) Remaining(runs int, took []record.Took) {

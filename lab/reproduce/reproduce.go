@@ -113,7 +113,7 @@ type took struct {
 // session is one call of Run: what the steps found so far.
 type session struct {
 	cfg      Config
-	progress *progress
+	progress *stepsProgress
 	times    []took
 
 	host     lab.Kernel
@@ -142,11 +142,12 @@ func Run(ctx context.Context, cfg Config) error {
 		}
 	}
 	s.progress = newProgress(cfg.Out, list)
+	defer s.progress.End()
 	for i, step := range list {
 		s.progress.begin(i)
 		before := len(s.times)
 		if err := step.run(s, ctx); err != nil {
-			s.progress.say("stopped at step %d of %d, %s; the same command resumes there", i+1, len(list), step.title)
+			s.progress.Say("stopped at step %d of %d, %s; the same command resumes there", i+1, len(list), step.title)
 			return err
 		}
 		skipped := true
@@ -155,7 +156,7 @@ func Run(ctx context.Context, cfg Config) error {
 		}
 		s.progress.end(skipped)
 	}
-	s.progress.say("%s", cfg.Report)
+	s.progress.Say("%s", cfg.Report)
 	return nil
 }
 

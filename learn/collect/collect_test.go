@@ -15,6 +15,7 @@ import (
 
 	"mllb/features"
 	"mllb/features/trace"
+	display "mllb/internal/progress"
 	"mllb/learn/dataset"
 )
 
@@ -66,7 +67,7 @@ func newCollector(t *testing.T, src decisions, want uint64) (*collector, string)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &collector{source: src, out: out, want: want, progress: &bar{w: &bytes.Buffer{}, width: func() int { return 80 }}, start: time.Now()}, path
+	return &collector{source: src, out: out, want: want, progress: newProgress(&bytes.Buffer{}, &bytes.Buffer{}, false), start: time.Now()}, path
 }
 
 // rows counts what is in the file and returns its run.
@@ -148,21 +149,22 @@ func TestCollectEnds(t *testing.T) {
 	}
 }
 
-func TestBarLine(t *testing.T) {
+func TestState(t *testing.T) {
 	c := &collector{want: 200, duration: 10 * time.Second, labels: [2]uint64{1, 49}}
 	c.by[features.Passed], c.by[features.OnSourceCPU] = 50, 5
 	c.counters.Full = 2
-	for up, want := range map[time.Duration]string{
-		time.Second:      "[#####...............]  25 %  50 usable of 55  12/s  stay 2.00 %  drops 2  1s",
-		5 * time.Second:  "[##########..........]  50 %  50 usable of 55  12/s  stay 2.00 %  drops 2  5s",
-		99 * time.Second: "[####################] 100 %  50 usable of 55  12/s  stay 2.00 %  drops 2  1m39s",
+	for up, want := range map[time.Duration]display.State{
+		time.Second:      {Share: 0.25, Doing: "50 usable of 55, 12/s, stay 2.00 %, drops 2, 1s"},
+		5 * time.Second:  {Share: 0.5, Doing: "50 usable of 55, 12/s, stay 2.00 %, drops 2, 5s"},
+		99 * time.Second: {Share: 9.9, Doing: "50 usable of 55, 12/s, stay 2.00 %, drops 2, 1m39s"},
 	} {
-		if got := barLine(c, 12.3, up); got != want {
-			t.Errorf("got  %s\nwant %s", got, want)
+		if got := c.state(12.3, up); got != want {
+			t.Errorf("got  %+v\nwant %+v", got, want)
 		}
 	}
-	if got := barLine(&collector{}, 0, 0); got != "0 usable of 0  0/s  stay -  drops 0  0s" {
-		t.Errorf("without an end: %s", got)
+	want := display.State{Share: display.Endless, Doing: "0 usable of 0, 0/s, stay -, drops 0, 0s"}
+	if got := (&collector{}).state(0, 0); got != want {
+		t.Errorf("without an end: %+v", got)
 	}
 }
 

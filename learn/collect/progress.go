@@ -11,11 +11,10 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/term"
-
 	"mllb/features"
 	"mllb/internal/namedfile"
 	"mllb/internal/number"
+	display "mllb/internal/progress"
 )
 
 // progress tells a person how far a collection is.
@@ -25,22 +24,16 @@ type progress interface {
 	end()
 }
 
-// newProgress is drawn where a person looks, else logged. It is written to lossy,
-// which stands before stderr.
+// newProgress is drawn where a person looks, else written to lossy, which stands before
+// stderr; as JSON, for who started it.
 func newProgress(stderr, lossy io.Writer, json bool) progress {
-	if f, ok := stderr.(*os.File); ok && namedfile.Drawable(f) {
-		return &bar{w: lossy, width: func() int {
-			w, _, err := term.GetSize(int(f.Fd()))
-			if err != nil || w == 0 { // a pseudo-terminal of no size
-				return 80
-			}
-			return w
-		}}
-	}
 	if json {
 		return &logged{log: slog.New(slog.NewJSONHandler(lossy, nil))}
 	}
-	return &logged{log: slog.New(slog.NewTextHandler(lossy, nil))}
+	if f, ok := stderr.(*os.File); ok && namedfile.Drawable(f) {
+		return &shown{display: display.New(f, "mllb collect")}
+	}
+	return &shown{display: display.New(lossy, "mllb collect")}
 }
 
 // lossy is a writer that never blocks: the ring must be drained, also while a
@@ -101,47 +94,29 @@ func (p *pace) rate(c *collector) float64 {
 	return rate
 }
 
-// bar is the progress on a terminal: one line, drawn over.
-type bar struct {
+// shown is the progress for a person.
+type shown struct {
 	pace
-	w     io.Writer
-	width func() int
-	drawn bool
+	display *display.Display
 }
 
-func (b *bar) due() bool { return b.dueAfter(time.Second) }
+func (s *shown) due() bool { return s.dueAfter(time.Second) }
 
-func (b *bar) show(c *collector) {
-	b.drawn = true
-	line := []rune(barLine(c, b.rate(c), time.Since(c.start)))
-	fmt.Fprintf(b.w, "\r%s\x1b[K", string(line[:min(len(line), b.width()-1)]))
-}
+func (s *shown) show(c *collector) { s.display.Set(c.state(s.rate(c), time.Since(c.start))) }
 
-func (b *bar) end() {
-	if b.drawn {
-		fmt.Fprintln(b.w)
-	}
-}
+func (s *shown) end() { s.display.End() }
 
-const barCells = 20
-
-// barLine is the bar, where there is an end to draw towards, and the numbers.
-func barLine(c *collector, rate float64, up time.Duration) string {
-	var s strings.Builder
-	share := 0.0
+// state is how far it is, where there is an end, and the numbers.
+func (c *collector) state(rate float64, up time.Duration) display.State {
+	s := display.State{Share: display.Endless, Doing: fmt.Sprintf("%d usable of %d, %.0f/s, stay %s, drops %d, %v",
+		c.usable(), c.records(), rate, c.stayShare(), c.counters.Drops(), up.Round(time.Second))}
 	if c.want > 0 {
-		share = float64(c.usable()) / float64(c.want)
+		s.Share = float64(c.usable()) / float64(c.want)
 	}
 	if c.duration > 0 {
-		share = max(share, up.Seconds()/c.duration.Seconds())
+		s.Share = max(s.Share, up.Seconds()/c.duration.Seconds())
 	}
-	if c.want > 0 || c.duration > 0 {
-		full := int(barCells * min(share, 1))
-		fmt.Fprintf(&s, "[%s%s] %3.0f %%  ", strings.Repeat("#", full), strings.Repeat(".", barCells-full), 100*min(share, 1))
-	}
-	fmt.Fprintf(&s, "%d usable of %d  %.0f/s  stay %s  drops %d  %v",
-		c.usable(), c.records(), rate, c.stayShare(), c.counters.Drops(), up.Round(time.Second))
-	return s.String()
+	return s
 }
 
 // stayShare is the balance of the labels, as text.
@@ -149,7 +124,7 @@ func (c *collector) stayShare() string {
 	return number.Share(c.labels[0], c.usable()).Percent(2)
 }
 
-// logged is the progress where nobody looks.
+// logged is the progress for a program.
 type logged struct {
 	pace
 	log *slog.Logger

@@ -13,14 +13,19 @@ import (
 	"mllb/internal/number"
 )
 
-// Draw writes the report for a person, within 100 columns but for names.
-func (r *Report) Draw(w io.Writer) error {
+// Draw writes the report for a person, within 100 columns but for names: the verdict
+// and one table, and the rest if full. What was asked for by itself is written anyway.
+func (r *Report) Draw(w io.Writer, full bool) error {
 	b := bufio.NewWriter(w)
+	r.drawVerdict(b)
 	r.drawHead(b)
-	r.drawScores(b)
-	r.drawGroups(b)
-	r.drawCalibration(b)
-	r.drawWidths(b)
+	r.drawEssence(b)
+	if full {
+		r.drawScores(b)
+		r.drawGroups(b)
+		r.drawCalibration(b)
+		r.drawWidths(b)
+	}
 	if r.Importance != nil {
 		r.Importance.draw(b)
 	}
@@ -33,14 +38,14 @@ func (r *Report) Draw(w io.Writer) error {
 
 func (r *Report) drawHead(w io.Writer) {
 	m, d := &r.Model, &r.Data
-	fmt.Fprintf(w, "model  %s: %s, %s, threshold %g\n", name(m.Name), m.Set, layers(m.Layers), m.Threshold)
+	fmt.Fprintf(w, "model    %s: %s, %s, threshold %g\n", name(m.Name), m.Set, layers(m.Layers), m.Threshold)
 	if m.Provenance.Source != "" {
-		fmt.Fprintf(w, "       %s\n", name(m.Provenance.Source))
+		fmt.Fprintf(w, "         %s\n", name(m.Provenance.Source))
 	}
-	fmt.Fprintf(w, "data   %s: %s records, %s usable: %s migrate, %s stay (%s %%)\n", counted(len(d.Files), "file"), number.Count(d.Records),
+	fmt.Fprintf(w, "data     %s: %s records, %s usable: %s migrate, %s stay (%s %%)\n", counted(len(d.Files), "file"), number.Count(d.Records),
 		number.Count(d.Usable), number.Count(d.Migrate), number.Count(d.Stay), number.Share(d.Stay, d.Usable).Points(3))
 	for _, note := range r.Notes {
-		fmt.Fprintf(w, "note   %s\n", note)
+		fmt.Fprintf(w, "note     %s\n", note)
 	}
 }
 
@@ -98,14 +103,16 @@ func (r *Report) drawGroups(w io.Writer) {
 	}
 }
 
-// label is a name as the first column; a long one has a line of its own.
-func label(s string) string {
-	const width = 24
+// label is a name as the first column.
+func label(s string) string { return cell("  "+name(s), 26) }
+
+// cell is a name of that width; a longer one has a line of its own.
+func cell(s string, width int) string {
 	s = name(s)
 	if utf8.RuneCountInString(s) > width {
-		s += "\n" + strings.Repeat(" ", 2+width)
+		s += "\n" + strings.Repeat(" ", width)
 	}
-	return fmt.Sprintf("  %-*s", width, s)
+	return fmt.Sprintf("%-*s", width, s)
 }
 
 func (r *Report) drawCalibration(w io.Writer) {

@@ -72,7 +72,6 @@ type evaluation struct {
 	held   map[string]bool
 
 	records   int64
-	total     tally
 	groups    *groups
 	widths    []*width
 	agreement agreement
@@ -152,7 +151,7 @@ func newEvaluation(cfg *Config) (*evaluation, error) {
 }
 
 func (e *evaluation) check(paths []string) error {
-	if e.total[judgeFixed].Rows() > 0 {
+	if e.agreement.rows > 0 {
 		return nil
 	}
 	where := strings.Join(paths, ", ")
@@ -179,7 +178,7 @@ func (e *evaluation) add(path string, n int64, r *dataset.Row) {
 	}
 	group := e.groups.of(r, inRange)
 	for j, a := range said {
-		e.total[j].Add(y, a)
+		e.groups.at.all[j].Add(y, a)
 		for _, g := range group {
 			g[j].Add(y, a)
 		}

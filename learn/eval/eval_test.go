@@ -110,7 +110,7 @@ func TestOneLabel(t *testing.T) {
 	recs := slices.DeleteFunc(records(300, 1), func(r features.Record) bool { return !r.Migrate })
 	r := run(t, Config{Importance: true, Mistakes: 3, Matrix: &Recipe{Name: "paper", Train: mlp.PaperConfig()}}, write(t, dataset.Run{ID: "one", Load: "100"}, recs))
 	var text, page bytes.Buffer
-	if err := r.Draw(&text); err != nil {
+	if err := r.Draw(&text, true); err != nil {
 		t.Fatal(err)
 	}
 	if err := r.HTML(&page); err != nil {

@@ -5,11 +5,7 @@ package eval
 import (
 	"fmt"
 	"html/template"
-	"image/color"
 
-	"gonum.org/v1/plot"
-	"gonum.org/v1/plot/plotter"
-	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 
 	"mllb/internal/figure"
@@ -21,14 +17,14 @@ type picture struct {
 	SVG   template.HTML
 }
 
-// palette tells judges apart.
-var palette = [numJudges]color.RGBA{
-	judgeFloat:   figure.SkyBlue,
-	judgeFixed:   figure.Blue,
-	judgeAlways:  figure.Grey,
-	judge415:     figure.Orange,
-	judgeCFS:     figure.Green,
-	judgeGuarded: figure.Purple,
+// kinds tells judges apart.
+var kinds = [numJudges]figure.Kind{
+	judgeFloat:   {Color: figure.SkyBlue, Shape: draw.SquareGlyph{}},
+	judgeFixed:   {Color: figure.Blue},
+	judgeAlways:  {Color: figure.Grey},
+	judge415:     {Color: figure.Orange, Shape: draw.PyramidGlyph{}},
+	judgeCFS:     {Color: figure.Green, Shape: draw.BoxGlyph{}},
+	judgeGuarded: {Color: figure.Purple, Shape: draw.RingGlyph{}},
 }
 
 // pictures draws what the report has.
@@ -36,14 +32,14 @@ func (r *Report) pictures() ([]picture, error) {
 	var all []picture
 	for _, f := range []struct {
 		title string
-		draw  func() (*plot.Plot, error)
+		draw  func() (*figure.Plot, error)
 	}{
+		{"Balanced accuracy by load, with 95 % intervals over runs", r.plotLoads},
 		{"ROC: decisions to migrate that are found, against decisions to stay that are missed", r.plotROC},
-		{"Calibration of the network in integers: what it says, and what the kernel did", r.plotCalibration},
+		{"Calibration of the network in integers: what it says, and what the kernel did, by what it says (number of decisions); with 95 % intervals as if decisions were drawn one by one", r.plotCalibration},
 		{"Fractional bits of the integers: the answers", r.plotWidths},
 		{"Fractional bits of the integers: the largest difference from the logit in floating point", r.plotGaps},
-		{"Balanced accuracy by load", r.plotLoads},
-		{"Permutation importance", r.plotImportance},
+		{"Permutation importance: means ± standard deviations", r.plotImportance},
 	} {
 		p, err := f.draw()
 		if err != nil {
@@ -52,7 +48,7 @@ func (r *Report) pictures() ([]picture, error) {
 		if p == nil {
 			continue
 		}
-		svg, err := figure.SVG(p, figure.Width, figure.Height)
+		svg, err := figure.SVG(p)
 		if err != nil {
 			return nil, fmt.Errorf("figure %q: %w", f.title, err)
 		}
@@ -60,28 +56,3 @@ func (r *Report) pictures() ([]picture, error) {
 	}
 	return all, nil
 }
-
-// line draws points and what joins them; a single point larger.
-func line(p *plot.Plot, label string, c color.Color, points plotter.XYs) error {
-	if len(points) == 0 {
-		return nil
-	}
-	l, s, err := plotter.NewLinePoints(points)
-	if err != nil {
-		return err
-	}
-	l.Color, s.Color = c, c
-	l.Width, s.Radius, s.Shape = vg.Points(1.5), vg.Points(2), draw.CircleGlyph{}
-	if len(points) == 1 {
-		s.Radius = vg.Points(4)
-	}
-	p.Add(l)
-	p.Legend.Add(label, l, s)
-	if len(points) <= maxDots {
-		p.Add(s)
-	}
-	return nil
-}
-
-// maxDots is how many points still read as points.
-const maxDots = 40

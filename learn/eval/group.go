@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 
@@ -20,9 +21,11 @@ type Breakdown struct {
 
 // Group is the decisions of one kind.
 type Group struct {
-	Name   string    `json:"name"`
-	Rows   int       `json:"decisions"`
-	Judges []Answers `json:"judges"`
+	Name      string     `json:"name"`
+	Rows      int        `json:"decisions"`
+	Runs      int        `json:"runs"`
+	Judges    []Answers  `json:"judges"`
+	Intervals []Interval `json:"balanced_accuracy_95"` // by judge
 }
 
 // The properties by which decisions are told apart.
@@ -69,23 +72,27 @@ const (
 	notHeld = "not held out"
 )
 
-// groups finds the tallies of a row. Most rows are of the run of the last one.
+// groups has the tallies of each run by itself: decisions of one run are alike, so
+// intervals are over runs. Most rows are of the run of the last one.
 type groups struct {
+	ranges bool
+	held   map[string]bool
+	runs   map[string]*runGroups
+	run    *dataset.Run
+	at     *runGroups
+}
+
+// runGroups is the tallies of a run, and of each group of its rows.
+type runGroups struct {
+	all     *tally
 	tallies [len(dimensions)]map[string]*tally
 	domains map[domainKey]*tally
-	ranges  bool
-	held    map[string]bool
-	run     *dataset.Run
 	last    [len(dimensions)]*tally
 }
 
 // newGroups takes whether the model has ranges, and the runs it held out.
 func newGroups(ranges bool, held map[string]bool) *groups {
-	g := &groups{domains: make(map[domainKey]*tally), ranges: ranges, held: held}
-	for i := range g.tallies {
-		g.tallies[i] = make(map[string]*tally)
-	}
-	return g
+	return &groups{ranges: ranges, held: held, runs: make(map[string]*runGroups)}
 }
 
 // of returns the tallies of the row's groups, valid until the next call. inRange
@@ -93,31 +100,49 @@ func newGroups(ranges bool, held map[string]bool) *groups {
 func (g *groups) of(r *dataset.Row, inRange bool) []*tally {
 	if g.run != r.Run {
 		g.run = r.Run
-		for _, i := range []int{byLoad, byKernel, byTag} {
-			g.last[i] = g.get(i, dimensions[i].name(r))
-		}
-		if g.last[byHeld] = g.get(byHeld, notHeld); g.held[r.Run.ID] {
-			g.last[byHeld] = g.get(byHeld, heldOut)
-		}
+		g.enter(r)
 	}
-	g.last[byDomain] = g.domain(r)
-	g.last[byIdle] = g.get(byIdle, r.Idle.String())
-	if g.last[byRange] = g.get(byRange, within); !inRange {
-		g.last[byRange] = g.get(byRange, outside)
+	at := g.at
+	at.last[byDomain] = at.domain(r)
+	at.last[byIdle] = at.get(byIdle, r.Idle.String())
+	if at.last[byRange] = at.get(byRange, within); !inRange {
+		at.last[byRange] = at.get(byRange, outside)
 	}
-	return g.last[:]
+	return at.last[:]
+}
+
+// enter goes to the run of a row.
+func (g *groups) enter(r *dataset.Row) {
+	at := g.runs[r.Run.ID]
+	if at == nil {
+		at = &runGroups{all: &tally{}, domains: make(map[domainKey]*tally)}
+		for i := range at.tallies {
+			at.tallies[i] = make(map[string]*tally)
+		}
+		g.runs[r.Run.ID] = at
+	}
+	for _, i := range []int{byLoad, byKernel, byTag} {
+		at.last[i] = at.get(i, dimensions[i].name(r))
+	}
+	if at.last[byHeld] = at.get(byHeld, notHeld); g.held[r.Run.ID] {
+		at.last[byHeld] = at.get(byHeld, heldOut)
+	}
+	g.at = at
 }
 
 // notHeld is how many decisions are of runs that the model may have learned
 // from, where it says.
-func (g *groups) notHeld() int {
+func (g *groups) notHeld() (rows int) {
 	if len(g.held) == 0 {
 		return 0
 	}
-	return g.get(byHeld, notHeld)[0].Rows()
+	for _, run := range g.runs {
+		rows += run.get(byHeld, notHeld)[0].Rows()
+	}
+	return rows
 }
 
-func (g *groups) domain(r *dataset.Row) *tally {
+func (g *runGroups) domain(r *dataset.Row) *tally {
 	key := domainKey{r.DomainLevel, r.DomainName}
 	t, ok := g.domains[key]
 	if !ok {
@@ -127,13 +152,34 @@ func (g *groups) domain(r *dataset.Row) *tally {
 	return t
 }
 
-func (g *groups) get(i int, name string) *tally {
+func (g *runGroups) get(i int, name string) *tally {
 	t, ok := g.tallies[i][name]
 	if !ok {
 		t = &tally{}
 		g.tallies[i][name] = t
 	}
 	return t
+}
+
+// by is the tallies of the runs in each group.
+func (g *groups) by(i int) map[string]sample {
+	found := make(map[string]sample)
+	for _, id := range slices.Sorted(maps.Keys(g.runs)) {
+		for name, t := range g.runs[id].tallies[i] {
+			if t[0].Rows() > 0 {
+				found[name] = append(found[name], t)
+			}
+		}
+	}
+	return found
+}
+
+// all is the tallies of the runs.
+func (g *groups) all() (s sample) {
+	for _, id := range slices.Sorted(maps.Keys(g.runs)) {
+		s = append(s, g.runs[id].all)
+	}
+	return s
 }
 
 // result is the answers of the first n judges by group.
@@ -144,10 +190,9 @@ func (g *groups) result(n int) []Breakdown {
 			continue
 		}
 		b := Breakdown{By: dimensions[i].by}
-		for name, t := range g.tallies[i] {
-			if rows := t[0].Rows(); rows > 0 {
-				b.Groups = append(b.Groups, Group{name, rows, t.answers(n)})
-			}
+		for name, runs := range g.by(i) {
+			sum := runs.sum()
+			b.Groups = append(b.Groups, Group{name, sum[0].Rows(), len(runs), sum.answers(n), runs.intervals(n)})
 		}
 		slices.SortFunc(b.Groups, func(a, b Group) int { return natural(a.Name, b.Name) })
 		all = append(all, b)

@@ -8,6 +8,7 @@ import (
 	"html/template"
 	"io"
 
+	"mllb/internal/figure"
 	"mllb/internal/number"
 )
 
@@ -27,6 +28,7 @@ var pageTemplate = template.Must(template.New("report").Funcs(template.FuncMap{
 	"nats":  func(c Change) string { return spread(c, 1, 4) },
 	"pts":   func(c Change) string { return spread(c, 100, 3) },
 	"shade": shade,
+	"style": func() template.CSS { return figure.Style },
 	"share": number.Share[int],
 }).Parse(page))
 
@@ -45,11 +47,11 @@ func (r *Report) HTML(w io.Writer) error {
 }
 
 // shade colours a cell from red at 50 % balanced accuracy, which a coin has, to
-// green at 100.
-func shade(f number.Num) template.CSS {
+// green at 100; how light it is, the theme says.
+func shade(f number.Num) template.HTMLAttr {
 	if !f.Known() {
-		return "background: none"
+		return ""
 	}
 	good := min(max(2*float64(f)-1, 0), 1)
-	return template.CSS(fmt.Sprintf("background: hsl(%.0f 70%% 82%%)", 120*good*good))
+	return template.HTMLAttr(fmt.Sprintf(` class="shade" style="--hue: %.0f"`, 120*good*good))
 }

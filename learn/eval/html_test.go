@@ -38,7 +38,7 @@ func TestHTML(t *testing.T) {
 			t.Errorf("the page lacks %q", want)
 		}
 	}
-	if err := r.Draw(&text); err != nil {
+	if err := r.Draw(&text, true); err != nil {
 		t.Fatal(err)
 	}
 	if strings.ContainsRune(text.String(), '\x1b') {

@@ -4,22 +4,21 @@ package eval
 
 import (
 	"fmt"
+	"math"
 	"slices"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
-	"gonum.org/v1/plot/vg"
 
 	"mllb/internal/figure"
 	"mllb/internal/number"
 )
 
-func (r *Report) plotROC() (*plot.Plot, error) {
+func (r *Report) plotROC() (*figure.Plot, error) {
 	if !r.Scores[judgeFixed].AUC.Known() {
 		return nil, nil
 	}
 	p := figure.New("stay answered migrate, %", "migrate answered migrate, %")
-	p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = 0, 100, 0, 100
 	for j, s := range r.Scores {
 		points := make(plotter.XYs, 0, len(s.ROC)+1)
 		for _, x := range s.ROC {
@@ -28,32 +27,54 @@ func (r *Report) plotROC() (*plot.Plot, error) {
 		if len(points) == 0 {
 			points = append(points, plotter.XY{X: 100 * (1 - float64(s.Stay.Recall)), Y: 100 * float64(s.Migrate.Recall)})
 		}
-		if err := line(p, s.Judge, palette[j], points); err != nil {
+		if err := p.Line(s.Judge, kinds[j], points); err != nil {
 			return nil, err
 		}
 	}
+	figure.Percentages(&p.X)
+	figure.Percentages(&p.Y)
 	return p, nil
 }
 
-func (r *Report) plotCalibration() (*plot.Plot, error) {
-	p := figure.New("says migrate, %", "migrated, %")
-	p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = 0, 100, 0, 100
-	if err := line(p, "ideal", palette[judgeAlways], plotter.XYs{{X: 0, Y: 0}, {X: 100, Y: 100}}); err != nil {
-		return nil, err
-	}
-	var points plotter.XYs
+// plotCalibration has a row for each bin.
+func (r *Report) plotCalibration() (*figure.Plot, error) {
+	p := figure.New("migrate, %", "")
+	var names []string
+	var bins []Bin
 	for _, b := range r.Scores[judgeFixed].Calibration {
 		if b.Rows > 0 {
-			points = append(points, plotter.XY{X: 100 * float64(b.Predicted), Y: 100 * float64(b.Migrated)})
+			names = append(names, fmt.Sprintf("%.4g to %.4g (%s)", 100*b.From, 100*b.To, number.Count(b.Rows)))
+			bins = append(bins, b)
 		}
 	}
-	p.Legend.Left, p.Legend.Top = true, true
-	return p, line(p, "fixed", palette[judgeFixed], points)
+	var says, did []figure.Dot
+	for i, b := range bins {
+		lo, hi := wilson(float64(b.Migrated), b.Rows)
+		says = append(says, figure.Dot{X: 100 * float64(b.Predicted), Lo: math.NaN(), Y: figure.Row(i, len(bins), -0.15)})
+		did = append(did, figure.Dot{X: 100 * float64(b.Migrated), Lo: 100 * lo, Hi: 100 * hi, Y: figure.Row(i, len(bins), 0.15)})
+	}
+	if err := p.Dots("the network says", kinds[judge415], says); err != nil {
+		return nil, err
+	}
+	if err := p.Dots("the kernel migrated", kinds[judgeFixed], did); err != nil {
+		return nil, err
+	}
+	p.Rows(names, 1.6)
+	figure.Percentages(&p.X)
+	return p, nil
 }
 
-func (r *Report) plotWidths() (*plot.Plot, error) {
+// wilson is the 95 % interval of a share of n (Wilson 1927).
+func wilson(share float64, n int) (lo, hi float64) {
+	const z = 1.96
+	d := z * z / float64(n)
+	mid := (share + d/2) / (1 + d)
+	half := z / (1 + d) * math.Sqrt(share*(1-share)/float64(n)+d/4/float64(n))
+	return max(mid-half, 0), min(mid+half, 1)
+}
+
+func (r *Report) plotWidths() (*figure.Plot, error) {
 	p := figure.New("fractional bits", "%")
-	p.X.Tick.Marker = plot.TickerFunc(widthTicks)
 	for _, f := range []struct {
 		label string
 		judge int // whose colour
@@ -70,25 +91,24 @@ func (r *Report) plotWidths() (*plot.Plot, error) {
 				points = append(points, plotter.XY{X: float64(w.Bits), Y: 100 * float64(y)})
 			}
 		}
-		if err := line(p, f.label, palette[f.judge], points); err != nil {
+		if err := p.Line(f.label, kinds[f.judge], points); err != nil {
 			return nil, err
 		}
 	}
-	p.Y.Min -= 0.3 * (p.Y.Max - p.Y.Min) // room for the legend
+	p.X.Tick.Marker = plot.TickerFunc(widthTicks)
+	figure.Percentages(&p.Y)
 	return p, nil
 }
 
 func widthTicks(float64, float64) (ticks []plot.Tick) {
-	for b := minWidth; b <= maxWidth; b++ {
-		ticks = append(ticks, plot.Tick{Value: float64(b), Label: fmt.Sprint(b)})
+	for b := minWidth; b <= maxWidth; b += 2 {
+		ticks = append(ticks, plot.Tick{Value: float64(b), Label: fmt.Sprint(b)}, plot.Tick{Value: float64(b + 1)})
 	}
-	return ticks
+	return ticks[:len(ticks)-1]
 }
 
-func (r *Report) plotGaps() (*plot.Plot, error) {
+func (r *Report) plotGaps() (*figure.Plot, error) {
 	p := figure.New("fractional bits", "logit difference")
-	p.X.Tick.Marker = plot.TickerFunc(widthTicks)
-	p.Y.Scale, p.Y.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
 	var points plotter.XYs
 	for _, w := range r.Widths {
 		if w.LargestError > 0 { // a logarithm has no 0, and NaN is none
@@ -98,63 +118,63 @@ func (r *Report) plotGaps() (*plot.Plot, error) {
 	if len(points) < 2 {
 		return nil, nil
 	}
-	p.Legend.Top = true
-	return p, line(p, "largest", palette[judgeFixed], points)
+	if err := p.Line("largest", kinds[judgeFixed], points); err != nil {
+		return nil, err
+	}
+	p.X.Tick.Marker = plot.TickerFunc(widthTicks)
+	figure.Log(&p.Y, p.Y.Min)
+	return p, nil
 }
 
-func (r *Report) plotLoads() (*plot.Plot, error) {
+// plotLoads has a row for each load.
+func (r *Report) plotLoads() (*figure.Plot, error) {
 	groups := slices.DeleteFunc(slices.Clone(r.Groups[byLoad].Groups), func(g Group) bool { return !g.Judges[judgeFixed].Balanced.Known() })
 	if len(groups) == 0 {
 		return nil, nil
 	}
-	p := figure.New("load", "balanced accuracy, %")
-	names := make([]string, len(groups))
+	p := figure.New("balanced accuracy, %", "")
 	drawn := []int{judgeFixed, judgeAlways, judge415, judgeCFS}
+	names := make([]string, len(groups))
 	for k, j := range drawn {
-		values := make(plotter.Values, len(groups))
+		var dots []figure.Dot
 		for i, g := range groups {
-			names[i] = name(g.Name)
-			values[i] = 100 * float64(g.Judges[j].Balanced)
+			names[i] = "load " + figure.Cut(name(g.Name), 14)
+			at := figure.Row(i, len(groups), 0.75*((float64(k)+0.5)/float64(len(drawn))-0.5))
+			dots = append(dots, figure.Dot{X: 100 * float64(g.Judges[j].Balanced), Lo: 100 * float64(g.Intervals[j].Lo), Hi: 100 * float64(g.Intervals[j].Hi), Y: at})
 		}
-		bars, err := plotter.NewBarChart(values, vg.Points(12))
-		if err != nil {
+		if err := p.Dots(judges[j], kinds[j], dots); err != nil {
 			return nil, err
 		}
-		bars.Color, bars.LineStyle.Width = palette[j], 0
-		bars.Offset = vg.Points(12 * (float64(k) - float64(len(drawn)-1)/2))
-		p.Add(bars)
-		p.Legend.Add(judges[j], bars)
 	}
-	p.NominalX(names...)
-	p.X.Min, p.X.Max = -0.6, float64(len(groups))-0.4
-	p.Y.Min, p.Y.Max = 0, 130 // room for the legend
-	p.Y.Tick.Marker = plot.TickerFunc(func(float64, float64) (ticks []plot.Tick) {
-		for y := 0; y <= 100; y += 25 {
-			ticks = append(ticks, plot.Tick{Value: float64(y), Label: fmt.Sprint(y)})
-		}
-		return ticks
-	})
-	p.Legend.Top = true
+	p.Rows(names, 3.2)
+	figure.Percentages(&p.X)
 	return p, nil
 }
 
-func (r *Report) plotImportance() (*plot.Plot, error) {
+// plotImportance has a row for each feature, the most important at the top.
+func (r *Report) plotImportance() (*figure.Plot, error) {
 	if r.Importance == nil {
 		return nil, nil
 	}
-	ranked := r.Importance.ranked()
 	p := figure.New("loss rises by, nats", "")
-	values, names := make(plotter.Values, len(ranked)), make([]string, len(ranked))
+	ranked := r.Importance.ranked()
+	names := make([]string, len(ranked))
+	var dots []figure.Dot
+	least := math.Inf(1)
 	for i, f := range ranked {
-		k := len(ranked) - 1 - i // the most important on top
-		values[k], names[k] = float64(f.Loss.Mean), f.Name
+		names[i] = f.Name
+		mean, sd := float64(f.Loss.Mean), float64(f.Loss.SD)
+		dots = append(dots, figure.Dot{X: mean, Lo: mean - sd, Hi: mean + sd, Y: figure.Row(i, len(ranked), 0)})
+		if mean > 0 {
+			least = min(least, mean)
+		}
 	}
-	bars, err := plotter.NewBarChart(values, vg.Points(8))
-	if err != nil {
+	if err := p.Dots("fixed", kinds[judgeFixed], dots); err != nil {
 		return nil, err
 	}
-	bars.Horizontal, bars.Color, bars.LineStyle.Width = true, palette[judgeFixed], 0
-	p.Add(bars)
-	p.NominalY(names...)
+	p.Rows(names, 1.2)
+	if p.X.Max > 0 && !math.IsInf(least, 1) {
+		figure.Log(&p.X, least)
+	}
 	return p, nil
 }

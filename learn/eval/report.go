@@ -13,6 +13,7 @@ type Report struct {
 	Version    string       `json:"version,omitempty"` // of mllb
 	Model      Model        `json:"model"`
 	Data       Data         `json:"data"`
+	Verdict    Verdict      `json:"verdict"`
 	Notes      []string     `json:"notes,omitempty"` // what the reader must know of the figures
 	Scores     []Score      `json:"judges"`
 	Agreement  Agreement    `json:"fixed_against_float"`

@@ -11,14 +11,17 @@ import (
 )
 
 func (e *evaluation) report(paths []string) *Report {
-	m, c := e.cfg.Model, &e.total[judgeFixed]
+	m, runs := e.cfg.Model, e.groups.all()
+	total := runs.sum()
+	c := &total[judgeFixed]
 	stay, migrate := c.N[mlp.Stay][0]+c.N[mlp.Stay][1], c.N[mlp.Migrate][0]+c.N[mlp.Migrate][1]
 	r := &Report{
 		Model: Model{e.cfg.Name, m.Set.Name, []int{len(m.Set.Features), m.Hidden(), 1}, m.Threshold, m.Provenance},
 		Data:  Data{paths, e.records, c.Rows(), stay, migrate},
 	}
-	for _, a := range e.total.answers(e.judges()) {
-		r.Scores = append(r.Scores, Score{Answers: a, AUC: undefined, Loss: undefined, Brier: undefined, CalibrationError: undefined})
+	intervals := runs.intervals(e.judges())
+	for j, a := range total.answers(e.judges()) {
+		r.Scores = append(r.Scores, Score{Answers: a, Interval: intervals[j], AUC: undefined, Loss: undefined, Brier: undefined, CalibrationError: undefined})
 	}
 	for j := range e.trust {
 		e.trust[j].into(&r.Scores[j])
@@ -28,6 +31,7 @@ func (e *evaluation) report(paths []string) *Report {
 	r.Notes = e.notes(stay, migrate)
 	r.Agreement = e.agreement.result()
 	r.Groups = e.groups.result(e.judges())
+	r.Verdict = newVerdict(runs, e.groups.by(byLoad))
 	for _, w := range e.widths {
 		r.Widths = append(r.Widths, w.result())
 	}

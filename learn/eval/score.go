@@ -15,6 +15,7 @@ import (
 // probability; a rule gives none.
 type Score struct {
 	Answers
+	Interval         Interval   `json:"balanced_accuracy_95"`
 	AUC              number.Num `json:"roc_auc"`           // "migrate" being the positive label
 	Loss             number.Num `json:"loss"`              // mean cross-entropy, in nats
 	Brier            number.Num `json:"brier"`             // mean squared error of the probability

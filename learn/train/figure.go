@@ -3,6 +3,7 @@
 package train
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,12 +11,10 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 
-	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
-	"gonum.org/v1/plot/vg/draw"
-	"gonum.org/v1/plot/vg/vgimg"
 
 	"mllb/internal/figure"
 	"mllb/internal/namedfile"
@@ -32,16 +31,12 @@ func Figure(ctx context.Context, dir string, force bool, results []*Result) erro
 	if err != nil {
 		return fmt.Errorf("figure: %w", err)
 	}
-	const width, height = 16 * vg.Centimeter, 10 * vg.Centimeter
-	svg, err := p.WriterTo(width, height, "svg")
+	svg, err := figure.File(p)
 	if err != nil {
 		return fmt.Errorf("figure: %w", err)
 	}
-	// PNG at 200 dots an inch, twice what gonum/plot draws.
-	c := vgimg.NewWith(vgimg.UseWH(width, height), vgimg.UseDPI(200))
-	p.Draw(draw.New(c))
 	for i, name := range figures(dir) {
-		from := []io.WriterTo{svg, vgimg.PngCanvas{Canvas: c}}[i]
+		from := []io.WriterTo{bytes.NewReader(svg), figure.PNG(p)}[i]
 		err := namedfile.WriteNew(ctx, name, force, func(w io.Writer) error {
 			_, err := from.WriteTo(w)
 			return err
@@ -70,12 +65,9 @@ func figures(dir string) [2]string {
 	return [2]string{filepath.Join(dir, "loss.svg"), filepath.Join(dir, "loss.png")}
 }
 
-func lossPlot(results []*Result) (*plot.Plot, error) {
-	p := plot.New()
-	p.X.Label.Text, p.Y.Label.Text = "batches", "cross-entropy"
-	p.X.Min, p.Y.Min = 0, 0
-	p.Legend.Top = true
-	p.Add(plotter.NewGrid())
+func lossPlot(results []*Result) (*figure.Plot, error) {
+	p := figure.New("batches", "cross-entropy")
+	var losses []float64
 	for i, r := range results {
 		training, validation := curves(r)
 		for _, c := range []struct {
@@ -93,9 +85,18 @@ func lossPlot(results []*Result) (*plot.Plot, error) {
 			line.Color, line.Width = c.colour, vg.Points(1.2)
 			p.Add(line)
 			if i == 0 {
-				p.Legend.Add(c.name, line)
+				p.Key(c.name, line)
+			}
+			for _, at := range c.points {
+				losses = append(losses, at.Y)
 			}
 		}
+	}
+	p.X.Min = 0
+	if figure.Spans(losses...) {
+		figure.Log(&p.Y, slices.Min(losses))
+	} else {
+		p.Y.Min = 0
 	}
 	return p, nil
 }
