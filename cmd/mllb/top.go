@@ -11,10 +11,9 @@ import (
 	"io/fs"
 	"net"
 	"os"
-	"strings"
 	"time"
 
-	tea "charm.land/bubbletea/v2"
+	"github.com/gdamore/tcell/v2"
 	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 
@@ -49,8 +48,8 @@ func (c *topCmd) Run(ctx context.Context, out output) error {
 		return fmt.Errorf("top: %w", err)
 	}
 	defer from.close()
-	if f, ok := terminal(out.stdout); ok && !c.Once {
-		return from.show(ctx, f)
+	if _, ok := terminal(out.stdout); ok && !c.Once {
+		return from.show(ctx)
 	}
 	return from.print(ctx, out.stdout)
 }
@@ -163,65 +162,96 @@ func (s *source) print(ctx context.Context, w io.Writer) error {
 	return nil
 }
 
-// The screen is drawn when a state comes, and at least so often, to show their age.
+// topEvery is how often the screen is drawn if no state comes, to show their age.
 const topEvery = time.Second
 
-// topFPS bounds how often the terminal is written to: a key is answered within a tenth of a second.
-const topFPS = 10
-
 // show is the screen at a terminal.
-func (s *source) show(ctx context.Context, out *os.File) error {
-	p := tea.NewProgram(&topModel{screen: &screen.Screen{Style: screen.StyleOf(os.Getenv)}},
-		tea.WithContext(ctx), tea.WithOutput(out), tea.WithoutSignalHandler(), tea.WithFPS(topFPS))
-	go s.follow(ctx, func(msg any) { p.Send(msg) })
-	if _, err := p.Run(); err != nil && ctx.Err() == nil {
-		return fmt.Errorf("top: %w", err)
+func (s *source) show(ctx context.Context) error {
+	tcell.SetEncodingFallback(tcell.EncodingFallbackASCII)
+	at, err := tcell.NewTerminfoScreen()
+	if err == nil {
+		err = at.Init()
+	}
+	if err != nil {
+		return fmt.Errorf("top: open the terminal: %w", err)
+	}
+	defer at.Fini()
+	quit := make(chan struct{})
+	defer close(quit)
+	events, told := make(chan tcell.Event), make(chan any)
+	go at.ChannelEvents(events, quit)
+	go s.follow(ctx, func(what any) {
+		select {
+		case told <- what:
+		case <-ctx.Done():
+		}
+	})
+	age := time.NewTicker(topEvery)
+	defer age.Stop()
+	view := screen.Screen{Style: screen.StyleOf(os.Getenv)}
+	for end := false; !end; {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-age.C:
+		case what := <-told:
+			if st, ok := what.(screen.State); ok {
+				view.Take(st)
+			} else {
+				view.Link = string(what.(link))
+			}
+		case event := <-events:
+			if end, err = obey(at, &view, event); err != nil {
+				return fmt.Errorf("top: %w", err)
+			}
+		}
+		draw(at, &view)
 	}
 	return nil
 }
 
-// topModel has a screen be drawn by bubbletea.
-type topModel struct {
-	screen        *screen.Screen
-	width, height int
-}
-
-type topAge struct{}
-
-func (m *topModel) age() tea.Cmd {
-	return tea.Tick(topEvery, func(time.Time) tea.Msg { return topAge{} })
-}
-
-// Init implements tea.Model.
-func (m *topModel) Init() tea.Cmd { return m.age() }
-
-// Update implements tea.Model.
-func (m *topModel) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
-	switch msg := msg.(type) {
-	case screen.State:
-		m.screen.Take(msg)
-	case link:
-		m.screen.Link = string(msg)
-	case tea.WindowSizeMsg:
-		m.width, m.height = msg.Width, msg.Height
-	case topAge:
-		return m, m.age()
-	case tea.KeyPressMsg:
-		if key := msg.String(); key == "ctrl+z" {
-			return m, tea.Suspend
-		} else if m.screen.Key(key) {
-			return m, tea.Quit
+// obey does what an event of the terminal asks for, and says whether that ends the screen.
+func obey(at tcell.Screen, view *screen.Screen, event tcell.Event) (end bool, err error) {
+	switch event := event.(type) {
+	case nil: // the terminal is gone
+		return true, nil
+	case *tcell.EventResize:
+		at.Sync()
+	case *tcell.EventKey:
+		switch key := event.Key(); {
+		case key == tcell.KeyCtrlZ:
+			if err := at.Suspend(); err != nil {
+				return false, err
+			}
+			_ = unix.Kill(0, unix.SIGTSTP)
+			return false, at.Resume()
+		case key == tcell.KeyRune && event.Rune() != ' ':
+			return view.Key(string(event.Rune())), nil
+		case key == tcell.KeyRune:
+			return view.Key("space"), nil
+		default:
+			return view.Key(keyNames[key]), nil
 		}
 	}
-	return m, nil
+	return false, nil
 }
 
-// View implements tea.Model.
-func (m *topModel) View() tea.View {
-	v := tea.NewView("")
-	if m.width > 0 {
-		v.Content = strings.Join(m.screen.Frame(m.width, m.height, time.Now()), "\n")
-	}
-	v.AltScreen = true
-	return v
+var keyNames = map[tcell.Key]string{
+	tcell.KeyUp: "up", tcell.KeyDown: "down", tcell.KeyPgUp: "pgup", tcell.KeyPgDn: "pgdown", tcell.KeyHome: "home",
+	tcell.KeyEnter: "enter", tcell.KeyEscape: "esc", tcell.KeyBackspace: "backspace", tcell.KeyBackspace2: "backspace",
+	tcell.KeyCtrlC: "ctrl+c",
+}
+
+// draw gives the terminal the cells that are not as they were.
+func draw(at tcell.Screen, view *screen.Screen) {
+	width, height := at.Size()
+	view.Paint(width, height, time.Now(), func(x, y int, r rune, i screen.Ink) {
+		bold, dim, under, reverse := i.Attributes()
+		style := tcell.StyleDefault.Bold(bold).Dim(dim).Underline(under).Reverse(reverse)
+		if n := i.Palette(); n >= 0 {
+			style = style.Foreground(tcell.PaletteColor(n))
+		}
+		at.SetContent(x, y, r, nil, style)
+	})
+	at.Show()
 }

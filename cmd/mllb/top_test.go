@@ -4,12 +4,16 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
+	"math/rand/v2"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -18,6 +22,9 @@ import (
 	"github.com/charmbracelet/x/vt"
 	"golang.org/x/sys/unix"
 	"golang.org/x/term"
+
+	"mllb/internal/screen"
+	"mllb/topology"
 )
 
 // tty is a program at a terminal of its own.
@@ -169,6 +176,72 @@ func TestTop(t *testing.T) {
 	}
 	if *after != *p.cooked || p.screen.IsAltScreen() {
 		t.Error("the terminal is not as it was")
+	}
+}
+
+// sends is an mllbd of another machine: it sends states as fast as one does, in which
+// everything changes all the time, until the test ends.
+func sends(t *testing.T, desc string) (stateDir string) {
+	t.Helper()
+	topo, err := topology.Parse(desc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	l, err := net.Listen("unix", filepath.Join(dir, screen.Socket))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		st := screen.State{Setup: &screen.Setup{CPUs: screen.Places(topo)}, Mode: "own", Interval: 100 * time.Millisecond}
+		random, out := rand.New(rand.NewPCG(1, 2)), json.NewEncoder(conn)
+		for n := uint64(1); ; n++ {
+			st.Queue, st.Speed, st.Decisions = nil, nil, nil
+			for range topo.Online.Count() {
+				st.Queue, st.Speed = append(st.Queue, random.Uint32N(5)), append(st.Speed, 512+random.Uint32N(512))
+			}
+			for seq := range uint64(4) {
+				d := screen.Decision{Seq: 4*n + seq, At: time.Now(), Comm: "stress-ng-cpu", TID: int32(n), To: int32(seq), Level: "node", Moved: true}
+				st.Decisions = append(st.Decisions, d)
+			}
+			st.Imbalance = append(st.Imbalance, random.Int32N(5))
+			st.Moves = append(st.Moves, random.Int32N(2))
+			st.Sent, st.Read = time.Now(), time.Now()
+			if out.Encode(&st) != nil {
+				return
+			}
+			st.Setup = nil
+			time.Sleep(screen.Every)
+		}
+	}()
+	return dir
+}
+
+// TestTopOf1024CPUs shows such a machine, and says what that costs. MLLB_TOP is for how
+// many seconds.
+func TestTopOf1024CPUs(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
+	seconds, _ := strconv.Atoi(os.Getenv("MLLB_TOP"))
+	for _, size := range [][2]int{{80, 24}, {200, 60}} {
+		p := startAtTerminal(t, nil, "mllb", "top", "--state-dir", sends(t, "8x64x2"))
+		p.resize(size[0], size[1])
+		p.expect("mllbd own", "8 nodes 8 LLCs 512 cores 1024 CPUs", "node 7", "stress-ng-cpu")
+		time.Sleep(time.Duration(seconds) * time.Second)
+		p.enter("q")
+		began := time.Now()
+		if err := p.cmd.Wait(); err != nil {
+			t.Errorf("mllb top: %v", err)
+		}
+		used := p.cmd.ProcessState.UserTime() + p.cmd.ProcessState.SystemTime()
+		t.Logf("at %dx%d, in %d s: %v of CPU time; ended within %v", size[0], size[1], seconds, used, time.Since(began).Round(time.Millisecond))
 	}
 }
 

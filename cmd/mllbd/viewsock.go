@@ -30,6 +30,7 @@ const (
 type viewServer struct {
 	watcher  *watcher
 	dir      *os.File
+	made     bool // the directory, by this mllbd, which has no other use for it
 	listener *net.UnixListener
 	inode    uint64 // of the socket
 	log      *slog.Logger
@@ -51,12 +52,15 @@ type looker struct {
 // only observes; without, that of one that lives is left alone.
 func openViewServer(w *watcher, stateDir string, take bool, log *slog.Logger) (_ *viewServer, err error) {
 	s := &viewServer{watcher: w, log: log, done: make(chan struct{}), lookers: make(map[*looker]struct{})}
+	if _, err := os.Lstat(stateDir); errors.Is(err, fs.ErrNotExist) {
+		s.made = !take
+	}
 	if s.dir, err = openPrivate(stateDir); err != nil {
 		return nil, err
 	}
 	defer func() {
 		if err != nil {
-			s.dir.Close()
+			s.leave()
 		}
 	}()
 	// Through the directory that was looked at, and however long its path is.
@@ -223,6 +227,14 @@ func (s *viewServer) close() {
 	var st unix.Stat_t
 	if err := unix.Fstatat(s.fd(), screen.Socket, &st, unix.AT_SYMLINK_NOFOLLOW); err == nil && st.Ino == s.inode {
 		_ = unix.Unlinkat(s.fd(), screen.Socket, 0)
+	}
+	s.leave()
+}
+
+// leave closes the directory, and removes it if it is empty and nobody else's.
+func (s *viewServer) leave() {
+	if s.made {
+		_ = unix.Rmdir(s.dir.Name())
 	}
 	s.dir.Close()
 }

@@ -291,6 +291,13 @@ func TestSocketTaken(t *testing.T) {
 	}
 	dial(t, dir)
 	third.close()
+	made, err := openViewServer(watched(t), filepath.Join(dir, "made"), false, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if made.close(); len(files(t, dir)) != 0 {
+		t.Errorf("a directory that was made is left: %q", files(t, dir))
+	}
 	if err := os.Chmod(dir, 0o777); err != nil {
 		t.Fatal(err)
 	}

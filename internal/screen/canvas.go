@@ -3,9 +3,10 @@
 package screen
 
 import (
+	"slices"
 	"strconv"
-	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 // Style is what a terminal can show.
@@ -15,32 +16,32 @@ type Style struct {
 	Plain bool // no control sequences at all
 }
 
-// ink is a colour of the terminal's own palette, 0 for none, and attributes.
-type ink uint16
+// Ink is a colour of the terminal's own palette and attributes.
+type Ink uint16
 
 const (
-	red   ink = 31
-	green ink = 32
-	amber ink = 33
-	blue  ink = 36
-	grey  ink = 90
+	red   Ink = 31
+	green Ink = 32
+	amber Ink = 33
+	blue  Ink = 36
+	grey  Ink = 90
 
-	colour  ink = 0xff
-	bold    ink = 1 << 8
-	dim     ink = 1 << 9
-	under   ink = 1 << 10
-	reverse ink = 1 << 11
+	colour  Ink = 0xff
+	bold    Ink = 1 << 8
+	dim     Ink = 1 << 9
+	under   Ink = 1 << 10
+	reverse Ink = 1 << 11
 )
 
 // attributes are the SGR parameters of ECMA-48.
 var attributes = []struct {
-	ink ink
-	sgr string
-}{{bold, "1"}, {dim, "2"}, {under, "4"}, {reverse, "7"}}
+	ink Ink
+	sgr byte
+}{{bold, '1'}, {dim, '2'}, {under, '4'}, {reverse, '7'}}
 
 type cell struct {
 	r   rune
-	ink ink
+	ink Ink
 }
 
 // canvas is a frame of cells. What does not fit is cut off.
@@ -49,22 +50,23 @@ type canvas struct {
 	cells         []cell
 }
 
-func newCanvas(width, height int) *canvas {
-	c := &canvas{width: width, height: height, cells: make([]cell, width*height)}
+// clear empties the canvas, in any size.
+func (c *canvas) clear(width, height int) {
+	c.width, c.height = max(width, 1), max(height, 1)
+	c.cells = slices.Grow(c.cells[:0], c.width*c.height)[:c.width*c.height]
 	for i := range c.cells {
-		c.cells[i].r = ' '
+		c.cells[i] = cell{r: ' '}
 	}
-	return c
 }
 
-func (c *canvas) set(x, y int, r rune, i ink) {
+func (c *canvas) set(x, y int, r rune, i Ink) {
 	if x >= 0 && x < c.width && y >= 0 && y < c.height {
 		c.cells[y*c.width+x] = cell{r, i}
 	}
 }
 
 // put writes text that may come from other processes, and returns where it ends.
-func (c *canvas) put(x, y int, text string, i ink) int {
+func (c *canvas) put(x, y int, text string, i Ink) int {
 	for _, r := range text {
 		c.set(x, y, harmless(r), i)
 		x++
@@ -97,31 +99,29 @@ func (c *canvas) fade(from, to int) {
 // lines writes the rows, without blanks at their ends.
 func (c *canvas) lines(s Style) []string {
 	lines := make([]string, c.height)
-	var b strings.Builder
+	var b []byte
 	for y := range lines {
 		row := c.cells[y*c.width : (y+1)*c.width]
 		for n := len(row); n > 0 && row[n-1].r == ' ' && s.shown(row[n-1].ink)&(reverse|under) == 0; n-- {
 			row = row[:n-1]
 		}
-		b.Reset()
-		now := ink(0)
+		b = b[:0]
+		now := Ink(0)
 		for _, cell := range row {
-			i := s.shown(cell.ink)
-			if i != now {
-				b.WriteString(i.sgr())
-				now = i
+			if i := s.shown(cell.ink); i != now {
+				b, now = i.appendSGR(b), i
 			}
-			b.WriteRune(cell.r)
+			b = utf8.AppendRune(b, cell.r)
 		}
 		if now != 0 {
-			b.WriteString(ink(0).sgr())
+			b = Ink(0).appendSGR(b)
 		}
-		lines[y] = b.String()
+		lines[y] = string(b)
 	}
 	return lines
 }
 
-func (s Style) shown(i ink) ink {
+func (s Style) shown(i Ink) Ink {
 	switch {
 	case s.Plain:
 		return 0
@@ -131,30 +131,47 @@ func (s Style) shown(i ink) ink {
 	return i
 }
 
-func (i ink) sgr() string {
-	text := "\x1b["
-	sep := ""
+// Palette is the number of the colour in the terminal's palette, or -1.
+func (i Ink) Palette() int {
+	switch i &= colour; {
+	case i == 0:
+		return -1
+	case i >= 90:
+		return int(i) - 90 + 8
+	}
+	return int(i) - 30
+}
+
+// Attributes says which of those there are.
+func (i Ink) Attributes() (isBold, isDim, isUnder, isReverse bool) {
+	return i&bold != 0, i&dim != 0, i&under != 0, i&reverse != 0
+}
+
+func (i Ink) appendSGR(b []byte) []byte {
+	b = append(b, "\x1b["...)
 	if i != 0 {
-		text, sep = "\x1b[0", ";"
+		b = append(b, '0')
 	}
 	for _, a := range attributes {
 		if i&a.ink != 0 {
-			text += sep + a.sgr
+			b = append(append(b, ';'), a.sgr)
 		}
 	}
 	if i&colour != 0 {
-		text += sep + strconv.Itoa(int(i&colour))
+		b = strconv.AppendInt(append(b, ';'), int64(i&colour), 10)
 	}
-	return text + "m"
+	return append(b, 'm')
 }
 
 // bars are eight heights.
 func (s Style) bars() []rune {
 	if s.ASCII {
-		return []rune("_.:-=+*#")
+		return asciiBars
 	}
-	return []rune("▁▂▃▄▅▆▇█")
+	return blockBars
 }
+
+var asciiBars, blockBars = []rune("_.:-=+*#"), []rune("▁▂▃▄▅▆▇█")
 
 func (s Style) rule() rune {
 	if s.ASCII {

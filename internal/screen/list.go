@@ -61,7 +61,7 @@ func (d *Decision) outcome() string {
 }
 
 // inkOfOutcome is green where a move was worth it.
-func (d *Decision) inkOfOutcome() ink {
+func (d *Decision) inkOfOutcome() Ink {
 	switch a := d.After; {
 	case !d.Moved || a == nil || !a.Seen:
 		return 0
@@ -201,7 +201,7 @@ func (s *Screen) values(c *canvas, y int, d *Decision) {
 	rows := max(min(c.height-1-y, n), whyRows(c, d)-whyText)
 	for i := range n {
 		f := &s.setup.Features[i]
-		text, style := fmt.Sprintf("  %-15s %7.4g", f.Name, d.Values[i]), ink(0)
+		text, style := fmt.Sprintf("  %-15s %7.4g", f.Name, d.Values[i]), Ink(0)
 		if f.Range != nil {
 			text += fmt.Sprintf("  %.4g..%.4g", f.Range[0], f.Range[1])
 		}

@@ -116,11 +116,17 @@ func (f *flow) draw(c *canvas, y, limit int) int {
 	return f.y + 1
 }
 
-func (f *flow) put(text string, i ink) {
-	if f.c != nil && f.y < f.limit {
-		f.c.put(f.x, f.y, text, i)
+func (f *flow) put(text string, i Ink) {
+	for _, r := range text {
+		f.set(r, i)
 	}
-	f.x += len([]rune(text))
+}
+
+func (f *flow) set(r rune, i Ink) {
+	if f.c != nil && f.y < f.limit {
+		f.c.set(f.x, f.y, r, i)
+	}
+	f.x++
 }
 
 // node draws the CPUs from one index to another.
@@ -141,21 +147,25 @@ func (f *flow) node(from, to int) {
 	first := true
 	for i := from; i < to; {
 		n := f.group(i, to)
-		w, sep := f.cellWidth(n), ""
+		sep := 0
 		switch {
 		case first:
 		case f.setup.CPUs[i].LLC != f.setup.CPUs[i-1].LLC:
-			sep = string(f.Style.rule())
-			if f.gap {
-				sep = " " + sep + " "
+			if sep = 1; f.gap {
+				sep = 3
 			}
 		case f.gap:
-			sep = " "
+			sep = 1
 		}
-		if f.x+len([]rune(sep))+w > f.width && f.x > indent {
-			f.x, f.y, sep = indent, f.y+1, ""
+		if f.x+sep+f.cellWidth(n) > f.width && f.x > indent {
+			f.x, f.y, sep = indent, f.y+1, 0
 		}
-		f.put(sep, dim)
+		if !first && sep > 0 && f.setup.CPUs[i].LLC != f.setup.CPUs[i-1].LLC {
+			f.x += sep / 2
+			f.set(f.Style.rule(), dim)
+			sep /= 2
+		}
+		f.x += sep
 		f.cell(i, i+n)
 		i, first = i+n, false
 	}
@@ -203,9 +213,9 @@ func (f *flow) cell(from, to int) {
 	for i := from; i < to; i++ {
 		if f.ids {
 			if i > from {
-				f.put(" ", 0)
+				f.x++
 			}
-			f.put(fmt.Sprintf("%*d:", f.digits, f.setup.CPUs[i].CPU), dim)
+			f.number(f.setup.CPUs[i].CPU)
 		}
 		f.queue(i, i+1)
 		if f.bar() > 0 {
@@ -214,12 +224,23 @@ func (f *flow) cell(from, to int) {
 	}
 }
 
+// number draws the number of a CPU.
+func (f *flow) number(cpu int) {
+	var b [20]byte
+	text := strconv.AppendInt(b[:0], int64(cpu), 10)
+	f.x += f.digits - len(text)
+	for _, digit := range text {
+		f.set(rune(digit), dim)
+	}
+	f.set(':', dim)
+}
+
 // slowBelow is the speed of a CPU that is worth less than the fastest.
 const slowBelow = 1024 * 7 / 8
 
 // queue draws the longest queue of some CPUs.
 func (f *flow) queue(from, to int) {
-	longest, out, style := uint32(0), true, ink(0)
+	longest, out, style := uint32(0), true, Ink(0)
 	for i := from; i < to; i++ {
 		p := f.setup.CPUs[i]
 		longest = max(longest, f.state.Queue[i])
@@ -245,15 +266,15 @@ func (f *flow) queue(from, to int) {
 	default:
 		style |= red | bold
 	}
-	f.put(string(text), style)
+	f.set(rune(text), style)
 }
 
 // pace draws the speed of a CPU.
 func (f *flow) pace(i int) {
 	speed, bars := f.state.Speed[i], f.Style.bars()
 	if speed == 0 {
-		f.put("?", grey)
+		f.set('?', grey)
 		return
 	}
-	f.put(string(bars[min(int(speed)*len(bars)/1024, len(bars)-1)]), blue)
+	f.set(bars[min(int(speed)*len(bars)/1024, len(bars)-1)], blue)
 }

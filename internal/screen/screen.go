@@ -30,6 +30,8 @@ type Screen struct {
 	why    bool
 	chosen uint64 // Seq of the decision that is marked; 0: the first
 	top    int    // of the list, the first row shown
+
+	now, before canvas
 }
 
 // Take shows a state, unless the screen is paused.
@@ -183,9 +185,22 @@ func (s *Screen) move(by int) {
 
 // Frame draws all as it is now: height lines of at most width columns.
 func (s *Screen) Frame(width, height int, now time.Time) []string {
-	c := newCanvas(max(width, 1), max(height, 1))
-	s.draw(c, now)
-	return c.lines(s.Style)
+	s.now.clear(width, height)
+	s.draw(&s.now, now)
+	return s.now.lines(s.Style)
+}
+
+// Paint draws all as it is now, and tells of the cells that are not as they were the last time.
+func (s *Screen) Paint(width, height int, now time.Time, set func(x, y int, r rune, i Ink)) {
+	s.now, s.before = s.before, s.now
+	s.now.clear(width, height)
+	s.draw(&s.now, now)
+	other := s.now.width != s.before.width || s.now.height != s.before.height
+	for i, cell := range s.now.cells {
+		if other || cell != s.before.cells[i] {
+			set(i%s.now.width, i/s.now.width, cell.r, s.Style.shown(cell.ink))
+		}
+	}
 }
 
 func (s *Screen) draw(c *canvas, now time.Time) {

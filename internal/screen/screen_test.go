@@ -255,8 +255,8 @@ func uncoloured(line string) string {
 
 // TestColours: NO_COLOR leaves attributes, which are no colours.
 func TestColours(t *testing.T) {
-	for i, want := range map[ink]string{0: "\x1b[m", red | bold: "\x1b[0;1;31m", reverse: "\x1b[0;7m", grey: "\x1b[0;90m"} {
-		if got := i.sgr(); got != want {
+	for i, want := range map[Ink]string{0: "\x1b[m", red | bold: "\x1b[0;1;31m", reverse: "\x1b[0;7m", grey: "\x1b[0;90m"} {
+		if got := string(i.appendSGR(nil)); got != want {
 			t.Errorf("%#x is %q, want %q", i, got, want)
 		}
 	}

@@ -147,4 +147,4 @@ func (s *State) stale(now time.Time) bool {
 }
 
 // Every is how often a state is sent and drawn at the most.
-const Every = 250 * time.Millisecond
+const Every = 500 * time.Millisecond

@@ -59,7 +59,7 @@ func last(values []int32, n int) []int32 {
 }
 
 // inkOfImbalance: a difference of one thread is none.
-func inkOfImbalance(v int32) ink {
+func inkOfImbalance(v int32) Ink {
 	switch {
 	case v <= 1:
 		return green
