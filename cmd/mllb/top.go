@@ -197,6 +197,7 @@ func (s *source) show(ctx context.Context) error {
 		case what := <-told:
 			if st, ok := what.(screen.State); ok {
 				view.Take(st)
+				age.Reset(topEvery)
 			} else {
 				view.Link = string(what.(link))
 			}

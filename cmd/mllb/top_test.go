@@ -180,7 +180,7 @@ func TestTop(t *testing.T) {
 }
 
 // sends is an mllbd of another machine: it sends states as fast as one does, in which
-// everything changes all the time, until the test ends.
+// all queues and decisions change all the time, until the test ends.
 func sends(t *testing.T, desc string) (stateDir string) {
 	t.Helper()
 	topo, err := topology.Parse(desc)
@@ -203,8 +203,8 @@ func sends(t *testing.T, desc string) (stateDir string) {
 		random, out := rand.New(rand.NewPCG(1, 2)), json.NewEncoder(conn)
 		for n := uint64(1); ; n++ {
 			st.Queue, st.Speed, st.Decisions = nil, nil, nil
-			for range topo.Online.Count() {
-				st.Queue, st.Speed = append(st.Queue, random.Uint32N(5)), append(st.Speed, 512+random.Uint32N(512))
+			for cpu := range uint32(topo.Online.Count()) {
+				st.Queue, st.Speed = append(st.Queue, random.Uint32N(5)), append(st.Speed, 1024-cpu%3*256)
 			}
 			for seq := range uint64(4) {
 				d := screen.Decision{Seq: 4*n + seq, At: time.Now(), Comm: "stress-ng-cpu", TID: int32(n), To: int32(seq), Level: "node", Moved: true}

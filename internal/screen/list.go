@@ -55,19 +55,19 @@ func (d *Decision) outcome() string {
 	case a.Undone:
 		return fmt.Sprintf("undone, %.0f %%", 100*a.Share)
 	case !a.Seen:
-		return "moved, slept"
+		return "slept/ended"
 	}
 	return fmt.Sprintf("ran %.0f %%", 100*a.Share)
 }
 
-// inkOfOutcome is green where a move was worth it.
+// inkOfOutcome is green where the thread ran for more than its part of the queue it left.
 func (d *Decision) inkOfOutcome() Ink {
 	switch a := d.After; {
 	case !d.Moved || a == nil || !a.Seen:
 		return 0
 	case a.Undone:
 		return red
-	case a.Share >= 0.9:
+	case a.Share*float64(d.FromQueue) >= 1:
 		return green
 	}
 	return amber
