@@ -174,8 +174,13 @@ func TestTop(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if *after != *p.cooked || p.screen.IsAltScreen() {
-		t.Error("the terminal is not as it was")
+	if *after != *p.cooked {
+		t.Errorf("the terminal's modes are %+v, and were %+v", *after, *p.cooked)
+	}
+	for end := time.Now().Add(time.Minute); p.screen.IsAltScreen(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the terminal does not show what was there before")
+		}
 	}
 }
 
