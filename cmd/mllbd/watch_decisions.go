@@ -49,16 +49,23 @@ func (w *watcher) follow(s *features.Snapshot) {
 		f.after.Undone = f.after.Undone || t.Hold < 0 && t.CPU == f.from
 	}
 	for id, f := range w.followed {
-		over := s.Time - f.began
-		if over < followFor {
-			continue
+		if s.Time-f.began >= followFor {
+			w.settle(id, s.Time)
 		}
-		delete(w.followed, id)
-		f.after.Share = min(1, float64(f.ran)/float64(over))
-		if d := w.find(f.seq); d != nil {
-			w.version++
-			d.After, d.version = &f.after, w.version
-		}
+	}
+}
+
+// settle ends the following of a thread.
+func (w *watcher) settle(id features.ID, now int64) {
+	f := w.followed[id]
+	if f == nil {
+		return
+	}
+	delete(w.followed, id)
+	f.after.Share = min(1, float64(f.ran)/float64(max(now-f.began, 1)))
+	if d := w.find(f.seq); d != nil {
+		w.version++
+		d.After, d.version = &f.after, w.version
 	}
 }
 
@@ -93,6 +100,7 @@ func (w *watcher) decide(t *scheduler.Tick) {
 		d.Moved, d.Why = outcome(t, c)
 		w.add(d, &c.Decision, c.Verdict)
 		if d.Moved {
+			w.settle(th.ID, t.Snapshot.Time) // it was moved before
 			w.followed[th.ID] = &followed{seq: w.seq, from: c.From, began: t.Snapshot.Time, runtime: int64(th.Runtime)}
 		}
 	}

@@ -104,6 +104,27 @@ func TestWatcher(t *testing.T) {
 	}
 }
 
+// TestWatcherMovedAgain: what a thread ran until its next move is what the first came to.
+func TestWatcherMovedAgain(t *testing.T) {
+	w := watched(t)
+	w.lookers.Add(1)
+	tick := sampleTick(t)
+	w.tick(tick)
+	tick.Snapshot.Time += int64(time.Second / 5)
+	tick.Snapshot.Threads[3].Runtime, tick.Snapshot.Threads[3].Hold, tick.Snapshot.Threads[3].CPU = uint64(time.Second/20), 2, 2
+	w.tick(tick)
+	st, _, _ := w.look(nil, 0)
+	var got []*screen.After
+	for _, d := range st.Decisions {
+		if d.TID == 103 {
+			got = append(got, d.After)
+		}
+	}
+	if diff := cmp.Diff([]*screen.After{{Seen: true, CPU: 2, Share: 0.25}, nil}, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 // TestWatcherOutside: each feature that is out of its range is named.
 func TestWatcherOutside(t *testing.T) {
 	w := watched(t)
