@@ -90,7 +90,7 @@ model: build ## Train the built-in model again from data/: the same bits
 	./$(BIN)/mllb train data/6.12-diverse.parquet --class-weight balanced --scale --force --out mlp/default.json
 
 picture: build ## Draw docs/view.svg, the picture of the live view in README.md, from the demo
-	$(SUDO) sh cmd/mllbd/picture.sh 8 >docs/view.svg.new
+	$(SUDO) sh cmd/mllbd/picture.sh 17 >docs/view.svg.new
 	mv docs/view.svg.new docs/view.svg
 
 bench: need-go ## Run the benchmarks behind docs/PERFORMANCE.md

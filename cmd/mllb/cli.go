@@ -20,6 +20,7 @@ import (
 // flags as fields and a method Run(context.Context, output) error.
 type cli struct {
 	Topology      topologyCmd      `cmd:"" help:"Show how CPUs share cores, caches and nodes."`
+	Top           topCmd           `cmd:"" help:"Watch what mllbd does, and why."`
 	Lab           labCmd           `cmd:"" help:"Run commands and tests in a virtual host."`
 	Collect       collectCmd       `cmd:"" help:"Record what the kernel's own balancer decides, for a dataset."`
 	Dataset       datasetCmd       `cmd:"" help:"Inspect, check, merge, split and export recorded decisions."`

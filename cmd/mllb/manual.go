@@ -24,6 +24,10 @@ Examples:
   mllb topology
   mllb topology 2x14x2 --json
   mllb topology --probe --out profile.json`,
+	"top": `Examples:
+
+  mllb top
+  mllb top --observe --once`,
 	"lab": `Examples:
 
   mllb lab fetch 6.12

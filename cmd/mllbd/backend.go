@@ -192,6 +192,7 @@ func (k *schedExt) sampled() {
 			return
 		}
 		k.rule(&d)
+		k.watcher.sample(now.Add(d.Time-at), &d)
 		if k.events != nil {
 			k.events.sample(now.Add(d.Time-at), &d)
 		}
@@ -302,11 +303,7 @@ func (k *schedExt) fallBack() {
 	if k.idle != nil {
 		d.Starved, d.Watch = k.idle.starved, k.idle.arm
 	}
-	k.reporter.id = k.id
-	if k.metrics != nil {
-		id := k.id
-		k.metrics.id.Store(&id)
-	}
+	k.identify()
 }
 
 // swap has another policy decide.

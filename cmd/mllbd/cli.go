@@ -37,7 +37,7 @@ type cli struct {
 type common struct {
 	Config   string `help:"Read the values of flags from FILE; default: ${config}, if there is one." placeholder:"FILE"`
 	Root     string `help:"Read proc and sys below DIR instead of /; run takes it only with --mode observe." placeholder:"DIR" default:"/"`
-	StateDir string `help:"Directory of the journal and the lock." placeholder:"DIR" default:"/run/mllb"`
+	StateDir string `help:"Directory of the journal, of the lock, and of the socket that mllb top looks at." placeholder:"DIR" default:"/run/mllb"`
 }
 
 // stateHint says what to do where the state directory is somebody else's, as the
@@ -75,7 +75,7 @@ type runCmd struct {
 	Compare   *bool         `help:"Also ask the policy about the kernel's own decisions and count how often both agree; default: in observe, where they can be traced." negatable:""`
 	Decisions uint64        `help:"Stop after comparing N of the kernel's decisions; 0: no limit." placeholder:"N" default:"0"`
 	Listen    string        `help:"Serve /, /metrics and /healthz at ADDR, such as 127.0.0.1:9184." placeholder:"ADDR"`
-	View      *bool         `help:"Draw the live view; default: on a terminal, unless CMD runs on it." negatable:""`
+	View      *bool         `help:"Draw the live view, as mllb top does but without keys; default: on a terminal, unless CMD runs on it." negatable:""`
 	LogForm   string        `name:"log-format" help:"Log format: ${enum}." enum:"text,json" default:"text"`
 	LogLevel  slog.Level    `help:"Minimum log level: debug, info, warn or error." default:"info"`
 

@@ -9,8 +9,6 @@ import (
 	"os"
 	"time"
 
-	"golang.org/x/term"
-
 	"mllb/internal/namedfile"
 )
 
@@ -20,27 +18,6 @@ func (s *session) end() time.Time {
 		s.endBy = time.Now().Add(endWait)
 	}
 	return s.endBy
-}
-
-// viewOutput says where the live view goes: nowhere, unless --view says so or
-// stdout is a terminal that mllbd has to itself.
-func (s *session) viewOutput() (out io.Writer, ansi bool, width func() int) {
-	f, _ := s.stdout.(*os.File)
-	terminal := drawable(s.stdout)
-	want := terminal && len(s.cfg.Command) == 0
-	if s.cfg.View != nil {
-		want = *s.cfg.View
-	}
-	if !want {
-		return nil, false, nil
-	}
-	return s.stdout, terminal, func() int {
-		w, _, err := term.GetSize(int(f.Fd()))
-		if err != nil {
-			return 0
-		}
-		return w
-	}
 }
 
 // drawable says whether an output is a terminal that knows control sequences.
@@ -99,8 +76,21 @@ func (e *leftError) Unwrap() error { return e.err }
 
 // closeServer comes before the restore, which needs the descriptors.
 func (s *session) closeServer() {
+	s.viewServer.close()
 	if s.server != nil {
 		s.server.close()
+	}
+}
+
+// closeView has the last frame be shown, before anything is said below it.
+func (s *session) closeView() {
+	if s.viewer != nil {
+		s.viewer.close()
+		s.viewer = nil
+	}
+	if s.view != nil {
+		_ = s.view.close(s.end())
+		s.view = nil
 	}
 }
 
@@ -133,9 +123,7 @@ func (s *session) close() {
 		_ = s.host.Close()
 	}
 	s.manager.close(s.end())
-	if s.view != nil {
-		_ = s.view.close(s.end())
-	}
+	s.closeView()
 	if s.events != nil {
 		if err := s.events.close(s.end()); err != nil {
 			s.log.Error("events are incomplete", "err", err)

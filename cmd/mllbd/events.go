@@ -125,18 +125,21 @@ func (e *events) write(t *scheduler.Tick, c *scheduler.Candidate) {
 func (e *events) sample(now time.Time, d *scx.Sample) {
 	v := event{
 		at: now, task: d.ID, tgid: d.TGID, comm: d.Comm, from: d.Decision.SrcCPU, to: d.Decision.DstCPU, level: d.Level,
-		facts: &d.Decision, asked: true, verdict: d.Verdict, applied: d.Moved, why: scheduler.Moved.String(),
-	}
-	switch {
-	case d.Moved && d.Overridden:
-		v.why = "overridden"
-	case d.Moved:
-	case d.Verdict.Migrate:
-		v.why = "lost"
-	default:
-		v.why = scheduler.Stay.String()
+		facts: &d.Decision, asked: true, verdict: d.Verdict, applied: d.Moved, why: outcomeOfSample(d),
 	}
 	e.add(&v)
+}
+
+func outcomeOfSample(d *scx.Sample) string {
+	switch {
+	case d.Moved && d.Overridden:
+		return "overridden"
+	case d.Moved:
+		return scheduler.Moved.String()
+	case d.Verdict.Migrate:
+		return "lost"
+	}
+	return scheduler.Stay.String()
 }
 
 func (e *events) add(v *event) {

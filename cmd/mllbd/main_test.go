@@ -47,6 +47,7 @@ func TestMain(m *testing.M) {
 		"interrupts": helper(interrupts),
 		"awaits":     helper(awaits),
 		"named":      helper(named),
+		"knocks":     helper(knocks),
 	})
 }
 

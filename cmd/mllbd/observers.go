@@ -3,7 +3,8 @@
 package main
 
 import (
-	"io"
+	"context"
+	"log/slog"
 	"time"
 
 	"mllb/scheduler"
@@ -35,13 +36,10 @@ func (o observers) Tick(t *scheduler.Tick) {
 }
 
 func (s *session) observers() observers {
-	r := &reporter{stats: &s.stats, id: s.id, log: s.log}
-	var out io.Writer
-	if out, r.ansi, r.width = s.viewOutput(); out != nil {
-		s.view = newQueue(out, 0) // of two views the later will do
-		r.out, s.stats.outputs[toView] = s.view, s.view
-	}
-	s.reporter = r
+	s.reporter = &reporter{stats: &s.stats, id: s.id, log: s.log}
+	s.watcher = newWatcher(&s.stats)
+	s.identify()
+	s.openView()
 	all := observers{&s.stats}
 	if s.kernel != nil {
 		all = append(all, s.kernel)
@@ -53,7 +51,7 @@ func (s *session) observers() observers {
 	if s.events != nil {
 		all = append(all, s.events)
 	}
-	all = append(all, moveLog{s.log}, r)
+	all = append(all, moveLog{s.log}, s.reporter, s.watcher)
 	if s.canary != nil {
 		all = append(all, &speedLog{canary: s.canary, log: s.log})
 	}
@@ -61,4 +59,43 @@ func (s *session) observers() observers {
 		all = append(all, s.manager)
 	}
 	return append(all, s.reloader)
+}
+
+// openView has the run be looked at: here, if that was asked for, and through the socket.
+func (s *session) openView() {
+	if out, size := s.viewOutput(); out != nil {
+		s.view = newQueue(out, 0) // of two frames the later will do
+		s.stats.outputs[toView] = s.view
+		if size != nil {
+			s.viewer, s.reporter.drawn = startViewer(s.watcher, s.view, size), true
+		} else {
+			s.reporter.out = s.view
+		}
+	}
+	if s.cfg.Root != "/" {
+		return
+	}
+	changes := s.cfg.Mode != "observe"
+	var err error
+	if s.viewServer, err = openViewServer(s.watcher, s.cfg.StateDir, changes, s.log); err != nil {
+		level := slog.LevelDebug // to observe takes no state directory
+		if changes {
+			level = slog.LevelWarn
+		}
+		s.log.Log(context.Background(), level, "mllb top cannot attach", "err", err)
+	}
+}
+
+// identify tells who shows it what runs now.
+func (s *session) identify() {
+	interval := s.cfg.Interval
+	if s.kernel.loaded() {
+		interval = max(interval, schedExtInterval)
+	}
+	s.reporter.id = s.id
+	s.watcher.identify(s.id, s.judge, interval)
+	if s.metrics != nil {
+		id := s.id
+		s.metrics.id.Store(&id)
+	}
 }

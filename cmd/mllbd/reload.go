@@ -81,11 +81,7 @@ func (r *reloader) use(c *change) {
 	if r.events != nil {
 		r.events.describe(r.set)
 	}
-	r.reporter.id = r.id
-	if r.metrics != nil {
-		id := r.id
-		r.metrics.id.Store(&id)
-	}
+	r.identify()
 }
 
 // reload reads command line, environment, configuration, profile and model again. It

@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -191,30 +190,6 @@ func TestViewOf1024CPUs(t *testing.T) {
 	}
 	if all > 3*1024 { // and as many with --speed canary
 		t.Errorf("%d series", all)
-	}
-}
-
-func TestViewRedrawsInPlace(t *testing.T) {
-	var out bytes.Buffer
-	st := stats{start: time.Now()}
-	r := reporter{stats: &st, out: &out, ansi: true, width: func() int { return 20 }, log: slog.New(slog.DiscardHandler)}
-	tick := sampleTick(t)
-	for range 3 {
-		st.Tick(tick)
-		r.Tick(tick)
-		tick.Start = tick.Start.Add(time.Second)
-		r.Tick(&scheduler.Tick{Start: tick.Start.Add(-time.Millisecond * 500)}) // too early
-	}
-	c := st.read()
-	up := fmt.Sprintf("\x1b[%dA", strings.Count(render(r.id, &c, &c, 0, 0), "\n"))
-	if got := strings.Count(out.String(), up); got != 2 {
-		t.Errorf("%d of 3 views are drawn over the one before, want 2: %q", got, out.String())
-	}
-	for line := range strings.Lines(out.String()) {
-		plain := line[strings.LastIndexByte(line, 'A')+1:]
-		if text, _, ok := strings.Cut(plain, "\x1b[K"); ok && len([]rune(text)) > 20 {
-			t.Errorf("a line is wider than the terminal: %q", text)
-		}
 	}
 }
 

@@ -74,30 +74,33 @@ type session struct {
 
 	id identity
 	judge
-	topology  *topology.Topology
-	profile   *topoprobe.Profile // of --topology, or nil
-	scope     *scheduler.Filter
-	hierarchy int           // of the cgroups that snapshots name
-	cgroup    string        // directory of --cgroup, or ""
-	newborn   time.Duration // of scheduler.Config
-	trees     *cgroupTrees
-	account   *account // as whom CMD runs, or nil
-	host      host
-	canary    *speed.Canary // nil: nobody knows what CPUs are worth
-	events    *events
-	reportTo  *namedfile.Output       // of --report, or nil
-	giveUp    context.CancelCauseFunc // ends the wait for who reads it
-	server    *server
-	metrics   *metrics // or nil
-	manager   *manager // or nil
-	reporter  *reporter
-	reloader  *reloader
-	view      *queue    // or nil
-	endBy     time.Time // set by end
-	stats     stats
-	tracer    *trace.Tracer // of the kernel's decisions, or nil
-	agreement *agreement    // with them, or nil
-	troubles  troubles
+	topology   *topology.Topology
+	profile    *topoprobe.Profile // of --topology, or nil
+	scope      *scheduler.Filter
+	hierarchy  int           // of the cgroups that snapshots name
+	cgroup     string        // directory of --cgroup, or ""
+	newborn    time.Duration // of scheduler.Config
+	trees      *cgroupTrees
+	account    *account // as whom CMD runs, or nil
+	host       host
+	canary     *speed.Canary // nil: nobody knows what CPUs are worth
+	events     *events
+	reportTo   *namedfile.Output       // of --report, or nil
+	giveUp     context.CancelCauseFunc // ends the wait for who reads it
+	server     *server
+	metrics    *metrics // or nil
+	manager    *manager // or nil
+	reporter   *reporter
+	reloader   *reloader
+	watcher    *watcher
+	viewer     *viewer     // or nil
+	viewServer *viewServer // likewise
+	view       *queue      // or nil
+	endBy      time.Time   // set by end
+	stats      stats
+	tracer     *trace.Tracer // of the kernel's decisions, or nil
+	agreement  *agreement    // with them, or nil
+	troubles   troubles
 
 	enforcer *affinity.Enforcer // nil in observe, and once closed
 	kernel   *schedExt          // the sched_ext scheduler, or nil
@@ -227,6 +230,7 @@ func (s *session) balance(ctx context.Context) error {
 	if s.agreement != nil {
 		err = errors.Join(err, s.agreement.finish())
 	}
+	s.closeView()
 	s.summary()
 	err = errors.Join(err, s.report(err))
 	if s.child == nil {

@@ -3,7 +3,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -12,35 +11,32 @@ import (
 	"time"
 
 	"mllb/internal/number"
+	"mllb/internal/screen"
 	"mllb/scheduler"
 	"mllb/topology"
 )
 
-// reporter tells a person, once a second, what mllbd does: by a view redrawn in
-// place on a terminal, by blocks of the same on anything else if --view asks
-// for it, or by log lines.
+// reporter tells a person, once a second, what mllbd does: by blocks of text if --view
+// asks for them on what is no terminal, or by log lines. At a terminal viewer draws.
 type reporter struct {
 	stats *stats
 	id    identity
 	log   *slog.Logger
 
-	out   io.Writer // where the view goes; nil: log lines
-	ansi  bool      // out is a terminal
-	width func() int
+	out   io.Writer // where blocks of text go; nil: log lines
+	drawn bool      // neither: the live view is drawn
 
-	next    time.Time
-	before  counters
-	cpu     time.Duration
-	at      time.Time
-	lines   int // drawn last, to be drawn over
-	scratch []byte
+	next   time.Time
+	before counters
+	cpu    time.Duration
+	at     time.Time
 }
 
 const reportEvery = time.Second
 
 // Tick reports, if it is time to.
 func (r *reporter) Tick(t *scheduler.Tick) {
-	if t.Start.Before(r.next) {
+	if r.drawn || t.Start.Before(r.next) {
 		return
 	}
 	first := r.at.IsZero()
@@ -53,7 +49,7 @@ func (r *reporter) Tick(t *scheduler.Tick) {
 	c := r.stats.read()
 	switch {
 	case r.out != nil:
-		r.draw(&c, share)
+		_, _ = io.WriteString(r.out, render(r.id, &c, &r.before, share, time.Since(r.stats.start)))
 	case !first:
 		r.line(&c, share)
 	}
@@ -69,50 +65,11 @@ func (r *reporter) line(c *counters, share float64) {
 	r.log.Info("balance", append(args, "cpu_share", fmt.Sprintf("%.2f%%", 100*share))...)
 }
 
-// draw writes the view over the one before.
-func (r *reporter) draw(c *counters, share float64) {
-	text := render(r.id, c, &r.before, share, time.Since(r.stats.start))
-	width := 0
-	if r.ansi {
-		width = r.width()
-	}
-	b := r.scratch[:0]
-	if r.ansi && r.lines > 0 {
-		b = fmt.Appendf(b, "\x1b[%dA", r.lines)
-	}
-	for line := range strings.Lines(text) {
-		line = clip(strings.TrimSuffix(line, "\n"), width)
-		b = append(b, line...)
-		if r.ansi {
-			b = append(b, "\x1b[K"...) // clear to the end of the line
-		}
-		b = append(b, '\n')
-	}
-	if r.ansi {
-		b = append(b, "\x1b[J"...) // nothing of a longer view stays below
-	}
-	r.scratch = b
-	// A terminal that went away is no reason to end.
-	if _, err := r.out.Write(b); !errors.Is(err, errDropped) {
-		r.lines = strings.Count(text, "\n")
-	}
-}
-
-// clip cuts a line to the terminal's width, for a wrapped line would not be
-// drawn over. 0 is no limit.
-func clip(line string, width int) string {
-	runes := []rune(line)
-	if width <= 0 || len(runes) <= width {
-		return line
-	}
-	return string(runes[:width])
-}
-
 // render is the view as text.
 func render(id identity, c, before *counters, share float64, up time.Duration) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "mllbd  %s  policy %s  snapshots %s  enforcer %s  up %v\n",
-		id.Mode, id.policy(), id.Backend, id.Enforcer, up.Round(time.Second))
+	fmt.Fprintf(&b, "mllbd  %s  policy %s  snapshots %s  enforcer %s  up %v  cpu %.2f%%\n",
+		id.Mode, id.policy(), id.Backend, id.Enforcer, up.Round(time.Second), 100*share)
 	for i := range c.Nodes {
 		n := &c.Nodes[i]
 		if n.CPUs == 0 {
@@ -121,38 +78,50 @@ func render(id identity, c, before *counters, share float64, up time.Duration) s
 		fmt.Fprintf(&b, "node %-2d %3d cpus  %s  queued %d  imbalance %d\n",
 			n.ID, n.CPUs, bars(n.Queue), n.Total, n.Max-n.Min)
 	}
-	if len(c.LeftOut) > 0 {
-		fmt.Fprintf(&b, "left out   cpus %s\n", topology.DescribeLeftOut(c.LeftOut))
-	}
-	if speeds := c.speeds(); speeds != "" {
-		fmt.Fprintf(&b, "speeds     %s\n", speeds)
-	}
-	plain := func(r *counter) string { return number.Num(r.total(c)).String() }
-	both := func(r *counter) string { return fmt.Sprintf("%s (+%s)", plain(r), number.Num(r.since(c, before))) }
-	fmt.Fprintf(&b, "%s  %s\n", list(inView, unitThreads, "  ", c, plain), list(inView, unitTasks, "  ", c, plain))
-	fmt.Fprintf(&b, "decisions  %s\n", list(inView, unitDecisions, "  ", c, both))
-	if wakes := list(inView, unitWakes, "  ", c, both); wakes != "" {
-		fmt.Fprintf(&b, "sched_ext  %s\n", wakes)
-	}
-	for _, with := range c.agreements() {
-		fmt.Fprintf(&b, "agrees     %s\n", with)
-	}
-	fmt.Fprintf(&b, "refused    %s\n", c.reasons())
-	fmt.Fprintf(&b, "mllbd      cpu %.2f%%  %s", 100*share, list(inView, unitTicks, "  ", c, plain))
-	if lost := list(inView, unitWrites, "  ", c, both); lost != "" {
-		b.WriteString("  " + lost)
-	}
-	if c.LastErr != "" {
-		fmt.Fprintf(&b, "  last error: %s", strings.ReplaceAll(c.LastErr, "\n", " "))
-	}
-	b.WriteByte('\n')
-	if c.Other != "" {
-		fmt.Fprintf(&b, "standby    beside the sched_ext scheduler %s: nothing is changed\n", c.Other)
-	}
-	for _, trouble := range c.Troubles {
-		fmt.Fprintf(&b, "warning    %s\n", trouble)
+	for _, row := range rows(c, before) {
+		fmt.Fprintf(&b, "%-10s %s\n", row.Name, row.Text)
 	}
 	return b.String()
+}
+
+// rows are what the view says beside the map of the machine.
+func rows(c, before *counters) (rows []screen.Row) {
+	plain := func(r *counter) string { return number.Num(r.total(c)).String() }
+	both := func(r *counter) string { return fmt.Sprintf("%s (+%s)", plain(r), number.Num(r.since(c, before))) }
+	add := func(name, text string) {
+		if text != "" {
+			rows = append(rows, screen.Row{Name: name, Text: text})
+		}
+	}
+	add("threads", strings.TrimPrefix(list(inView, unitThreads, "  ", c, plain), "threads ")+"  "+
+		strings.NewReplacer("imbalance mean", "mean", "imbalance max", "max").Replace(list(inView, unitTasks, "  ", c, plain)))
+	add("decisions", list(inView, unitDecisions, "  ", c, both))
+	add("refused", c.reasons())
+	add("ticks", strings.TrimPrefix(list(inView, unitTicks, "  ", c, plain), "ticks "))
+	add("sched_ext", list(inView, unitWakes, "  ", c, both))
+	for _, with := range c.agreements() {
+		add("agrees", with.String())
+	}
+	add("speeds", c.speeds())
+	if len(c.LeftOut) > 0 {
+		add("left out", "cpus "+topology.DescribeLeftOut(c.LeftOut))
+	}
+	add("lost", list(inView, unitWrites, "  ", c, both))
+	for _, w := range c.warnings() {
+		rows = append(rows, screen.Row{Name: "warning", Text: w, Warning: true})
+	}
+	return rows
+}
+
+// warnings are why little or nothing happens.
+func (c *counters) warnings() (warnings []string) {
+	if c.LastErr != "" {
+		warnings = append(warnings, "last error: "+strings.ReplaceAll(c.LastErr, "\n", " "))
+	}
+	if c.Other != "" {
+		warnings = append(warnings, fmt.Sprintf("beside the sched_ext scheduler %s: nothing is changed", c.Other))
+	}
+	return append(warnings, c.Troubles...)
 }
 
 // policy names the policy with its model, where it has one.
