@@ -20,7 +20,7 @@ import (
 func TestComesToRest(t *testing.T) {
 	ticks, quiet := 1000, 100
 	if testing.Short() {
-		ticks = 300
+		ticks = 500
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		topo := drawMachine(t, 32)
