@@ -200,11 +200,6 @@ func (s *session) balance(ctx context.Context) error {
 	if err := s.startChild(cancel); err != nil {
 		return err
 	}
-	if s.cfg.Duration > 0 {
-		var stop context.CancelFunc
-		ctx, stop = context.WithTimeout(ctx, s.cfg.Duration)
-		defer stop()
-	}
 	if s.agreement != nil {
 		s.agreement.done, s.stats.agreement = cancel, s.agreement
 	}
@@ -340,6 +335,11 @@ func (s *session) loop(ctx context.Context) error {
 	}
 	s.log.Info("balancing", "mode", s.id.Mode, "policy", s.id.Policy, "snapshots", s.id.Backend,
 		"enforcer", s.id.Enforcer, "topology", s.topology.String())
+	if s.cfg.Duration > 0 {
+		var stop context.CancelFunc
+		ctx, stop = context.WithTimeout(ctx, s.cfg.Duration)
+		defer stop()
+	}
 	return d.Run(ctx)
 }
 
