@@ -90,7 +90,7 @@ func TestWatcher(t *testing.T) {
 	// A second later the first thread is back where it was, and the last ran half the time.
 	next := sampleTick(t)
 	next.Start, next.Snapshot.Time = tick.Start.Add(time.Second), tick.Snapshot.Time+int64(time.Second)
-	next.Plan, next.Topology = &scheduler.Plan{}, tick.Topology
+	next.Plan, next.Errors, next.ReleaseErrors, next.Topology = &scheduler.Plan{}, nil, nil, tick.Topology
 	next.Snapshot.Threads = next.Snapshot.Threads[:4]
 	next.Snapshot.Threads[3].Hold, next.Snapshot.Threads[3].CPU, next.Snapshot.Threads[3].Runtime = 2, 2, uint64(time.Second/2)
 	w.tick(next)
