@@ -119,7 +119,7 @@ func TestCpusets(t *testing.T) {
 
 func rounds(n int) int {
 	if testing.Short() {
-		return n / 5
+		return n / 10
 	}
 	return n
 }
